@@ -1,0 +1,1 @@
+"""YAML that a person edits, shipped as package data."""

@@ -1,0 +1,1 @@
+"""Sources, detectors, the runner that joins the stages, live metrics. May import all rooms above."""

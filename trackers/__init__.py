@@ -1,0 +1,1 @@
+"""Single-camera trackers, tracklets and the cross-camera matcher. May import `reid` only."""

@@ -124,3 +124,36 @@ class Tracklet:
     boxes: int
     embedding: PartEmbeddings | None
     exemplars: tuple[Exemplar, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDecision:
+    """What the matcher decided about one track; becomes one row of the append-only ledger.
+
+    Attributes:
+        track: the track decided about.
+        identity: the identity the track belongs to from now on.
+        action: `create` (like nobody known: a new identity), `link` (joined a known identity),
+            `abstain` (too little shared evidence to tell: an identity of its own, `candidate`
+            says whom it might be), `move` (a later look at all evidence changed its identity).
+        time: capture time of the evidence that led to the decision, UTC seconds.
+        candidate: the nearest identity that was considered, linked or not.
+        distance: D of Eq. 15 to the candidate, 0..2.
+        runner_up: D to the second nearest identity.
+        support: sum_k q_k^p q_k^g of the pair that decided, on the scale of Eq. 2's denominator.
+        threshold: the distance below which a link was allowed.
+        reason: one plain sentence for a person who reads the ledger.
+        matcher: name and version of the matcher.
+    """
+
+    track: int
+    identity: int
+    action: str
+    time: float
+    candidate: int | None
+    distance: float | None
+    runner_up: float | None
+    support: float | None
+    threshold: float | None
+    reason: str
+    matcher: str

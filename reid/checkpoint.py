@@ -1,0 +1,99 @@
+"""Model files: safetensors with the configuration in the header, and the model's fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reid.errors import ModelError
+
+if TYPE_CHECKING:
+    from reid.config import ModelConfig
+    from reid.model import QPM
+
+FORMAT = "crosscam-qpm-1"
+DEFAULT_WEIGHTS = "qpm_default.safetensors"
+
+
+def save_model(model: QPM, path: Path, notes: dict[str, str], *, half: bool = True) -> None:
+    """Write the model (no training heads) to a safetensors file, atomically.
+
+    Args:
+        model: the network.
+        path: file to write.
+        notes: free text for the header: data, commit, terms.
+        half: store floating point tensors as float16.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    def stored(tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.detach().cpu()
+        return (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
+
+    tensors = {name: stored(t) for name, t in model.state_dict().items()}
+    header = {"format": FORMAT, "model": model.config.model_dump_json(), **notes}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def default_weights() -> Path:
+    """Path of the weights shipped with crosscam."""
+    return Path(str(files("reid") / "weights" / DEFAULT_WEIGHTS))
+
+
+def load_model(path: Path) -> tuple[QPM, str]:
+    """Read a model file; return the network in eval mode (float32) and its fingerprint.
+
+    Raises:
+        ModelError: if the file is missing, damaged, or does not fit its own configuration.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from reid.model import QPM
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot read model weights: {error}") from error
+    if header.get("format") != FORMAT:
+        raise ModelError(f"{path}: format {header.get('format')!r}, expected {FORMAT!r}")
+    config = parse_config(path, header)
+    model = QPM(config)
+    own = model.state_dict()
+    wrong = [n for n in own if n not in tensors or tensors[n].shape != own[n].shape]
+    if wrong or set(tensors) - set(own):
+        name = (wrong or sorted(set(tensors) - set(own)))[0]
+        have = tuple(tensors[name].shape) if name in tensors else "missing"
+        need = tuple(own[name].shape) if name in own else "no such tensor"
+        raise ModelError(
+            f"{path}: weights do not fit K={config.num_parts}, d={config.dim}: "
+            f"{name} is {have}, expected {need}"
+        )
+    model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
+    return model.eval(), file_fingerprint(path)
+
+
+def parse_config(path: Path, header: dict[str, str]) -> ModelConfig:
+    """Read the model configuration out of a file's header."""
+    from pydantic import ValidationError
+
+    from reid.config import ModelConfig
+
+    try:
+        return ModelConfig.model_validate(json.loads(header["model"]))
+    except (KeyError, ValueError, ValidationError) as error:
+        raise ModelError(f"{path}: header holds no valid model configuration: {error}") from error
+
+
+def file_fingerprint(path: Path) -> str:
+    """First 16 hex digits of the file's SHA-256: weights, configuration and notes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,0 +1,42 @@
+"""Settings of the `storage` room: where the store and its pictures lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from reid.settings import StrictModel
+
+
+class StoreSettings(StrictModel):
+    """Where the results go."""
+
+    url: str = Field(
+        default="sqlite:///crosscam.db",
+        min_length=1,
+        title="Store URL",
+        description="`sqlite:///FILE.db` (relative to the working directory; four slashes for an "
+        "absolute path) or `postgresql://USER:PASSWORD@HOST/DATABASE`.",
+    )
+    media: Path | None = Field(
+        default=None,
+        title="Media folder",
+        description="Folder of the exemplar pictures. By default beside a SQLite file "
+        "(`crosscam.db` keeps them in `crosscam.media/`); must be given for PostgreSQL.",
+    )
+    commit_interval: float = Field(
+        default=0.4,
+        ge=0.01,
+        le=1,
+        title="Commit interval",
+        description="Seconds after which waiting rows are committed, at most: what a power cut "
+        "or a `kill -9` can cost.",
+    )
+    commit_rows: int = Field(
+        default=5000,
+        ge=1,
+        le=100_000,
+        title="Commit rows",
+        description="Rows that may wait before they are committed, even within the interval.",
+    )

@@ -218,9 +218,7 @@ def load_cameras(path: Path, environ: Mapping[str, str] | None = None) -> Camera
     return config
 
 
-def load_pipeline(
-    path: Path | None, environ: Mapping[str, str] | None = None
-) -> PipelineConfig:
+def load_pipeline(path: Path | None, environ: Mapping[str, str] | None = None) -> PipelineConfig:
     """Read `pipeline.yaml`, or take the defaults if `path` is None.
 
     Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
 HIDDEN = "***"
@@ -86,7 +87,7 @@ class SourceUrl:
 
     __slots__ = ("_secret", "_shown", "kind")
 
-    KINDS = {
+    KINDS: ClassVar[dict[str, str]] = {
         "rtsp": "rtsp",
         "rtsps": "rtsp",
         "http": "http",

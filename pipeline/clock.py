@@ -1,0 +1,106 @@
+"""From a stream's own clock (pts) to capture time in UTC, for files and for live cameras."""
+
+from __future__ import annotations
+
+import math
+
+
+class FileClock:
+    """Capture times of a file: its start time plus pts. The same file gives the same times.
+
+    Times always rise: where pts is missing or steps back (a joined file), the
+    frame follows its predecessor by one nominal frame and the rest is moved along.
+    """
+
+    def __init__(self, start: float, first_pts: float | None, step: float) -> None:
+        """Begin at `start` (UTC seconds), which belongs to `first_pts` (seconds).
+
+        Args:
+            start: capture time of the file's first moment, UTC seconds.
+            first_pts: the pts of that moment in seconds; None takes the first frame's.
+            step: seconds between two frames, for frames without a usable pts.
+        """
+        self._start = start
+        self._zero = first_pts
+        self._step = step
+        self._last: float | None = None
+
+    def time(self, pts: float | None) -> float:
+        """Return the capture time, UTC seconds, of the next frame, given its pts in seconds."""
+        if pts is None:
+            result = self._start if self._last is None else self._last + self._step
+        else:
+            if self._zero is None:
+                self._zero = pts
+            result = self._start + pts - self._zero
+            if self._last is not None and result <= self._last:
+                self._zero -= self._last + self._step - result
+                result = self._last + self._step
+        self._last = result
+        return result
+
+
+class LiveClock:
+    """Capture times of a live stream, from pts and the wall clock.
+
+    A packet cannot arrive before its picture was taken, so the smallest arrival
+    minus pts is the best known offset: network jitter and the burst of old
+    pictures at the start of a stream do not shift the times. The smallest of
+    the last one to two windows is taken, which follows a camera clock that
+    drifts. The anchor is dropped where pts and wall clock part by more than `jump`.
+    """
+
+    def __init__(
+        self, after: float = -math.inf, *, window: float = 30.0, jump: float = 10.0
+    ) -> None:
+        """Start without an anchor; times stay above `after` (UTC seconds)."""
+        self._last = after
+        self._window = window
+        self._jump = jump
+        self._began = -math.inf
+        self._current = self._previous = math.inf
+
+    def observe(self, pts: float | None, now: float) -> None:
+        """Note that a packet with this pts (seconds) arrived `now` (UTC seconds)."""
+        if pts is None:
+            return
+        offset = now - pts
+        known = min(self._current, self._previous)
+        if math.isfinite(known) and abs(offset - known) > self._jump:
+            self._current = self._previous = math.inf
+            self._began = now
+        elif abs(now - self._began) >= self._window:
+            self._previous, self._current = self._current, math.inf
+            self._began = now
+        self._current = min(self._current, offset)
+
+    def time(self, pts: float | None, now: float) -> float:
+        """Return the capture time, UTC seconds, of a frame decoded `now`."""
+        known = min(self._current, self._previous)
+        result = now if pts is None or not math.isfinite(known) else min(pts + known, now)
+        if result <= self._last and self._last - result < self._jump:
+            result = self._last + 1e-3  # never two pictures at one time, never backwards
+        self._last = result
+        return result
+
+
+class RateCap:
+    """Chooses frames by time so that at most `fps` a second pass; None passes all."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._fps = fps
+        self._first: float | None = None
+        self._slot = -1
+
+    def takes(self, time: float) -> bool:
+        """True if the frame taken at `time` (UTC seconds, rising) is one to look at."""
+        if self._fps is None:
+            return True
+        if self._first is None or time < self._first:
+            self._first, self._slot = time, -1
+        # A quarter slot of tolerance: 33 ms time stamps of a 30 fps stream are not "too early".
+        slot = math.floor((time - self._first) * self._fps + 0.25)
+        if slot <= self._slot:
+            return False
+        self._slot = slot
+        return True

@@ -1,0 +1,407 @@
+"""One camera or file, opened and decoded with PyAV (devices: OpenCV). No threads here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import av
+import av.error
+import numpy as np
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from pipeline.clock import FileClock, LiveClock
+from pipeline.config import CameraConfig
+from reid.errors import SourceError
+
+log = logging.getLogger(__name__)
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What an opened stream says about itself.
+
+    Attributes:
+        codec: name of the codec, such as `h264`.
+        width: pixels, after rotation.
+        height: pixels, after rotation.
+        frame_rate: nominal frames a second, or None.
+        duration: seconds, or None if the stream does not say.
+        frames: how many frames the header promises; 0 if it does not say.
+        is_live: pictures come as they are taken; they cannot wait.
+        start: capture time of a file's first moment, UTC seconds; None for live streams.
+        start_from: where `start` comes from: `configuration`, `metadata`, `modification time`.
+    """
+
+    codec: str
+    width: int
+    height: int
+    frame_rate: float | None
+    duration: float | None
+    frames: int
+    is_live: bool
+    start: float | None
+    start_from: str = ""
+
+
+class Picture(Protocol):
+    """A decoded frame whose conversion to BGR can still be skipped."""
+
+    @property
+    def time(self) -> float:
+        """Capture time, UTC seconds."""
+        ...
+
+    def image(self) -> Image:
+        """Return (H, W, 3) uint8, BGR."""
+        ...
+
+
+class Source(Protocol):
+    """An opened camera."""
+
+    info: StreamInfo
+
+    def pictures(self, after: float) -> Iterator[Picture]:
+        """Yield every decoded frame; a live camera's times stay above `after`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the camera."""
+        ...
+
+
+def open_source(camera: CameraConfig, threads: int = 1) -> Source:
+    """Open a camera.
+
+    Args:
+        camera: its configuration.
+        threads: decoder threads, for files.
+
+    Raises:
+        SourceError: naming the camera and the reason, without any password.
+    """
+    if camera.url.kind == "device":
+        return DeviceSource(camera)
+    return VideoSource(camera, threads)
+
+
+@dataclass(frozen=True, slots=True)
+class _VideoPicture:
+    time: float
+    frame: VideoFrame
+
+    def image(self) -> Image:
+        image = cast(Image, self.frame.to_ndarray(format="bgr24"))
+        turns = round(self.frame.rotation / 90) % 4
+        # The display matrix turns counterclockwise, as numpy's rot90 does.
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+class VideoSource:
+    """A file, HTTP or RTSP stream, decoded with PyAV."""
+
+    def __init__(self, camera: CameraConfig, threads: int = 1) -> None:
+        """Open the stream and find its video.
+
+        Raises:
+            SourceError: if it cannot be opened within the time-out or holds no video.
+        """
+        self._camera = camera
+        self._check_file()
+        try:
+            self._container = av.open(
+                camera.url.secret(),
+                options=self._options(),
+                timeout=(camera.open_timeout, camera.read_timeout),
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise self._error(f"cannot be opened: {self._reason(error, opening=True)}") from None
+        try:
+            self._stream = self._video_stream()
+            self.info = self._describe()
+            context = self._stream.codec_context
+            # Frame threads delay the picture: fine for a file, wrong for a live camera.
+            context.thread_type = "SLICE" if self.info.is_live else "AUTO"
+            context.thread_count = 1 if self.info.is_live else max(1, threads)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def pictures(self, after: float = float("-inf")) -> Iterator[Picture]:
+        """Yield every frame in order.
+
+        Raises:
+            SourceError: if a read fails or times out, or a file ends before its header says;
+                the frames up to there were yielded.
+        """
+        if self.info.is_live:
+            yield from self._live(LiveClock(after))
+        else:
+            yield from self._file()
+
+    def close(self) -> None:
+        """Close the container."""
+        self._container.close()
+
+    def _file(self) -> Iterator[Picture]:
+        stream, info = self._stream, self.info
+        step = 1 / (info.frame_rate or 25.0)
+        base = float(stream.time_base or 0)
+        first = None if stream.start_time is None else stream.start_time * base
+        clock = FileClock(info.start or 0.0, first, step)
+        count, damaged, last_damaged, end = 0, 0, False, info.start or 0.0
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:  # one damaged packet; the next may be whole
+                damaged, last_damaged = damaged + 1, True
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    damaged, last_damaged = damaged + 1, True
+                    continue
+                last_damaged = False
+                count += 1
+                end = clock.time(None if frame.pts is None else frame.pts * base)
+                yield _VideoPicture(end, frame)
+        self._check_end(count, end - (info.start or 0.0) + step, damaged, last_damaged)
+
+    def _live(self, clock: LiveClock) -> Iterator[Picture]:
+        base = float(self._stream.time_base or 0)
+        for packet in self._packets():
+            now = time.time()
+            clock.observe(None if packet.pts is None else packet.pts * base, now)
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                log.debug("camera %s: a damaged packet: %s", self._camera.id, error.strerror)
+                continue
+            for frame in frames:
+                pts = None if frame.pts is None else frame.pts * base
+                yield _VideoPicture(clock.time(pts, time.time()), frame)
+        raise self._error("the stream ended")
+
+    def _packets(self) -> Iterator[Any]:
+        try:
+            yield from self._container.demux(self._stream)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._error(f"reading failed: {self._reason(error)}") from None
+
+    def _check_end(self, count: int, seconds: float, damaged: int, last_damaged: bool) -> None:
+        """Say so if a file ended before its header says, or held nothing.
+
+        Raises:
+            SourceError: with how much there was and how much the header promises.
+        """
+        info = self.info
+        if count == 0:
+            raise self._error("holds no picture that can be decoded")
+        few = info.frames - count > max(2.0, 0.02 * info.frames)
+        length, rate = info.duration, info.frame_rate or 25.0
+        short = length is not None and length - seconds > max(2.5 / rate, 0.02 * length)
+        if "mp4" in self._container.format.name and info.frames:
+            early = few and short  # an edit list hides frames on purpose; the length knows
+        else:
+            early = few if info.frames else short
+        if early or last_damaged:
+            of_frames = f" of {info.frames}" if info.frames else ""
+            of_length = f" of {length:.1f}" if length else ""
+            raise self._error(
+                f"ends early: {count}{of_frames} frames, {seconds:.1f}{of_length} s; "
+                "the file is cut off or damaged"
+            )
+        if damaged:
+            log.warning("camera %s: skipped %d damaged pictures", self._camera.id, damaged)
+
+    def _options(self) -> dict[str, str]:
+        if self._camera.url.kind == "rtsp":
+            return {"rtsp_transport": self._camera.transport}
+        return {}
+
+    def _check_file(self) -> None:
+        if self._camera.url.kind != "file":
+            return
+        path = Path(self._camera.url.secret())
+        if path.is_dir():
+            raise self._error("is a directory; give the path of a video file")
+        if not path.exists():
+            raise self._error("there is no such file")
+        if path.is_file() and path.stat().st_size == 0:
+            raise self._error("the file is empty")
+
+    def _video_stream(self) -> VideoStream:
+        videos = [
+            s
+            for s in self._container.streams.video
+            if not s.disposition & Disposition.attached_pic  # an album cover is no video
+        ]
+        if not videos or self._container.format.name == "tty":  # FFmpeg films text files
+            kinds = [
+                f"{s.type} {s.codec_context.name if s.codec_context else '?'}"
+                for s in self._container.streams
+                if s not in videos
+            ]
+            holds = f"; it holds: {', '.join(kinds)}" if kinds else ""
+            raise self._error(f"has no video stream{holds}")
+        stream = videos[0]
+        if stream.codec_context is None:
+            raise self._error("the video's codec is not known to this build of FFmpeg")
+        return stream
+
+    def _describe(self) -> StreamInfo:
+        stream, container, camera = self._stream, self._container, self._camera
+        duration = None
+        if stream.duration is not None and stream.time_base is not None:
+            duration = float(stream.duration * stream.time_base)
+        if container.duration is not None and (duration is None or "mp4" in container.format.name):
+            only_video = len(container.streams) == 1
+            if duration is not None:
+                duration = min(duration, container.duration / av.time_base)
+            elif only_video:
+                duration = container.duration / av.time_base
+        is_live = camera.url.kind == "rtsp" or bool(camera.live)
+        if camera.url.kind == "http" and camera.live is None:
+            is_live = container.duration is None
+        start, start_from = (None, "") if is_live else self._start()
+        rate = stream.average_rate or stream.guessed_rate
+        return StreamInfo(
+            codec=stream.codec_context.name,
+            width=stream.codec_context.width,
+            height=stream.codec_context.height,
+            frame_rate=float(rate) if rate else None,
+            duration=duration,
+            frames=stream.frames,
+            is_live=is_live,
+            start=start,
+            start_from=start_from,
+        )
+
+    def _start(self) -> tuple[float, str]:
+        """When a file's first picture was taken: configuration, metadata, modification time."""
+        if self._camera.start_time is not None:
+            return self._camera.start_time.timestamp(), "configuration"
+        metadata = {**self._stream.metadata, **self._container.metadata}
+        for key in ("com.apple.quicktime.creationdate", "creation_time"):
+            moment = _moment(metadata.get(key, ""))
+            if moment is not None:
+                return moment, "metadata"
+        if self._camera.url.kind == "file":
+            return Path(self._camera.url.secret()).stat().st_mtime, "modification time"
+        log.warning(
+            "camera %s: neither start_time nor metadata say when it was recorded: taking now",
+            self._camera.id,
+        )
+        return time.time(), "now"
+
+    def _error(self, reason: str) -> SourceError:
+        return SourceError(f"camera {self._camera.id} ({self._camera.url}): {reason}")
+
+    def _reason(self, error: Exception, opening: bool = False) -> str:
+        """Put a decoder's error in words; its own text echoes the address, so it is not used."""
+        if isinstance(error, av.error.ExitError):
+            camera = self._camera
+            seconds = camera.open_timeout if opening else camera.read_timeout
+            return f"nothing came for {seconds:g} s (time-out)"
+        if isinstance(error, av.error.InvalidDataError):
+            return "it is no video, or it is damaged (FFmpeg: invalid data)"
+        if isinstance(error, av.error.HTTPUnauthorizedError):
+            return "the user name or password is refused (401)"
+        text = getattr(error, "strerror", None) or type(error).__name__
+        return self._camera.url.clean(str(text))
+
+
+@dataclass(frozen=True, slots=True)
+class _DevicePicture:
+    time: float
+    pixels: Image
+
+    def image(self) -> Image:
+        return self.pixels
+
+
+class DeviceSource:
+    """A camera on this machine, through OpenCV: PyAV's wheels lack Linux's V4L2 input."""
+
+    def __init__(self, camera: CameraConfig) -> None:
+        """Open the device.
+
+        Raises:
+            SourceError: if it is not there or gives no picture.
+        """
+        import cv2
+
+        self._camera = camera
+        address = camera.url.secret().removeprefix("device:")
+        if address.isdigit() and sys.platform == "linux":
+            address = f"/dev/video{address}"
+        if address.startswith("/") and not Path(address).exists():
+            raise self._error("there is no such device")
+        backend = cv2.CAP_V4L2 if address.startswith("/dev/video") else cv2.CAP_ANY
+        target = int(address) if address.isdigit() else address
+        self._capture = cv2.VideoCapture(target, backend)
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise self._error("cannot be opened: no camera there, or another program uses it")
+        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
+        letters = "".join(chr((code >> shift) & 0xFF) for shift in (0, 8, 16, 24))
+        self.info = StreamInfo(
+            codec=letters.lower() if letters.isprintable() and letters.strip() else "raw",
+            width=int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            height=int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            frame_rate=rate if 0 < rate < 1000 else None,
+            duration=None,
+            frames=0,
+            is_live=True,
+            start=None,
+        )
+
+    def pictures(self, after: float = float("-inf")) -> Iterator[Picture]:
+        """Yield frames as they come, timed by the wall clock.
+
+        Raises:
+            SourceError: when the device gives no more pictures.
+        """
+        clock = LiveClock(after)
+        while True:
+            good, pixels = self._capture.read()
+            if not good:
+                raise self._error("the device gives no more pictures")
+            yield _DevicePicture(clock.time(None, time.time()), cast(Image, pixels))
+
+    def close(self) -> None:
+        """Let go of the device."""
+        self._capture.release()
+
+    def _error(self, reason: str) -> SourceError:
+        return SourceError(f"camera {self._camera.id} ({self._camera.url}): {reason}")
+
+
+def decoder_threads(files: int) -> int:
+    """Decoder threads for each of `files` video files that are read at once."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, min(4, cores // max(1, files)))
+
+
+def _moment(text: str) -> float | None:
+    """Read a metadata time; one without a zone is UTC, as FFmpeg writes it."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.timestamp() if moment.year >= 1990 else None  # 1904 and 1970 mean "not set"

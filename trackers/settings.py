@@ -17,3 +17,101 @@ class MatchingSettings(StrictModel):
     enabled: bool = Field(
         default=True, title="Matching", description="Link tracks over cameras to identities."
     )
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=2,
+        title="Threshold",
+        description="Mean distance (Eq. 15, 0..2) below which tracks are linked. Empty: the value "
+        "that was calibrated for the model on held-out training identities.",
+    )
+    margin: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        title="Margin",
+        description="A link is refused as ambiguous when another identity that cannot be the same "
+        "person is nearer than this to the best one.",
+    )
+    min_support: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        title="Smallest shared support",
+        description="Share 0..1 of the two tracks' evidence that shows the same body parts (cosine "
+        "of their part qualities). Below it the matcher abstains: too little in common to tell.",
+    )
+    gamma: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        title="gamma",
+        description="Share of the part distance in Eq. 15. Empty: the model's own.",
+    )
+    top_n: int = Field(
+        default=30,
+        ge=1,
+        le=1000,
+        title="n",
+        description="Nearest tracks by Eq. 2 that are scored again by Eq. 15.",
+    )
+    interval: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        title="Interval",
+        description="Seconds of capture time between two decisions on finished tracks.",
+    )
+    early: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        title="First look",
+        description="A track that lasts is matched first after this many seconds, before it ends.",
+    )
+    max_speed: float = Field(
+        default=3.0,
+        gt=0,
+        le=100,
+        title="Walking speed",
+        description="Metres per second at most between two places that have map coordinates: "
+        "nobody is in two distant places at one time.",
+    )
+    view_reach: float = Field(
+        default=40.0,
+        ge=0,
+        le=10000,
+        title="View reach",
+        description="Metres that two cameras' views together may reach towards each other, beyond "
+        "the distance of their coordinates.",
+    )
+    max_image_speed: float = Field(
+        default=4.0,
+        gt=0,
+        le=1000,
+        title="Speed in the picture",
+        description="Body heights per second at most between two tracks of one camera.",
+    )
+    overlap_tolerance: float = Field(
+        default=0.3,
+        ge=0,
+        le=60,
+        title="Overlap tolerance",
+        description="Seconds that two tracks of one camera may overlap and still be one person "
+        "(a tracker that hands over).",
+    )
+    window: float = Field(
+        default=86400.0,
+        gt=0,
+        le=2592000,
+        title="Window",
+        description="Seconds of capture time that the matcher looks back: clothes change.",
+    )
+    gallery: int = Field(
+        default=2000,
+        ge=10,
+        le=20000,
+        title="Gallery",
+        description="Tracklets held for matching at most; the oldest leave first (they stay in "
+        "the store).",
+    )

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from reid.pooling import pool
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
 from trackers.bodies import BodyHistory, WholeBody, crop
@@ -129,23 +130,6 @@ class TrackletBuilder:
             embedding=pooled,
             exemplars=tuple(exemplar(k.request, k.embedding) for k in best),
         )
-
-
-def pool(crops: PartEmbeddings) -> PartEmbeddings:
-    """Pool N crops to one: f_k = sum_t q_k^t f_k^t / sum_t q_k^t, and g~_k alike.
-
-    The pooled quality is the quality-weighted mean sum q^2 / sum q: legs seen
-    well in one frame keep their weight though ten others hid them.
-    """
-    quality = crops.quality.astype(np.float64)
-    total = np.maximum(quality.sum(0), 1e-12)
-    weights = (quality / total)[..., None]
-    return PartEmbeddings(
-        (weights * crops.parts).sum(0, keepdims=True).astype(np.float32),
-        (weights * crops.global_parts).sum(0, keepdims=True).astype(np.float32),
-        ((quality**2).sum(0) / total)[None].astype(np.float32),
-        crops.fingerprint,
-    )
 
 
 def covered_share(box: Box, others: Sequence[Box]) -> float:

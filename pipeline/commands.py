@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.check import add_check_command
+
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this room's sub-commands to the front door's parser."""
+    add_check_command(commands)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +15,7 @@ from pipeline.settings import DetectorSettings, RecordingSettings, RuntimeSettin
 from pipeline.yamlfile import Document, fill, read_yaml, validate
 from reid.errors import ConfigError
 from reid.settings import EmbeddingSettings, StrictModel
+from storage.settings import StoreSettings
 from trackers.settings import MatchingSettings, TrackerSettings
 
 
@@ -192,6 +192,9 @@ class PipelineConfig(StrictModel):
     recording: RecordingSettings = Field(
         default=RecordingSettings(), title="Recording", description="Keeps the cameras' video."
     )
+    store: StoreSettings = Field(
+        default=StoreSettings(), title="Store", description="Where the results go."
+    )
     runtime: RuntimeSettings = Field(
         default=RuntimeSettings(), title="Runtime", description="Batches, queues and logging."
     )
@@ -269,8 +272,3 @@ def _check_ids(document: Document, config: CamerasConfig) -> None:
             )
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def is_camera_id(text: str) -> bool:
-    """True if a text may be a camera's id."""
-    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", text) is not None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from reid.settings import StrictModel
+from storage.redact import redact
 
 
 class StoreSettings(StrictModel):
@@ -15,6 +16,7 @@ class StoreSettings(StrictModel):
     url: str = Field(
         default="sqlite:///crosscam.db",
         min_length=1,
+        repr=False,  # it may hold a password
         title="Store URL",
         description="`sqlite:///FILE.db` (relative to the working directory; four slashes for an "
         "absolute path) or `postgresql://USER:PASSWORD@HOST/DATABASE`.",
@@ -40,3 +42,8 @@ class StoreSettings(StrictModel):
         title="Commit rows",
         description="Rows that may wait before they are committed, even within the interval.",
     )
+
+    @field_serializer("url")
+    def _without_password(self, url: str) -> str:
+        """A dump of the configuration goes into logs and into the store: never the password."""
+        return redact(url)

@@ -1,1 +1,1 @@
-"""The SQL store: models, migrations, one narrow `Store`, media files. May import `reid`, `trackers`."""
+"""The SQL store: models, migrations, one narrow `Store`, media. May import `reid`, `trackers`."""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import func, select
 
 from reid.errors import DataError
-from storage.media import safe_name
-from storage.models import Camera, LedgerEntry, Track, TrackBox, iso_text
-from storage.queries import CURRENT, StoreReader
+from storage.export_tables import export_tables
+from storage.media import replacing, safe_name
+from storage.models import LedgerEntry, Track, TrackBox
+from storage.queries import StoreReader
+from storage.selects import CURRENT, AnyRow, AnySelect
 
 log = logging.getLogger(__name__)
 
-CHUNK = 10_000
 FORMATS = ("mot", "parquet", "csv")
 
 
@@ -66,7 +64,7 @@ def export(reader: StoreReader, format: str, out: Path, run: int | None = None) 
         raise DataError(f"cannot write to folder {out}: {error.strerror}") from error
     if format == "mot":
         return _export_mot(reader, out, chosen.id)
-    return _export_tables(reader, out, chosen.id, format)
+    return ExportReport(chosen.id, export_tables(reader, out, chosen.id, format))
 
 
 # ---- MOTChallenge ----------------------------------------------------------------------------
@@ -77,7 +75,7 @@ def _export_mot(reader: StoreReader, out: Path, run: int) -> ExportReport:
     duplicates = 0
     for camera, name in _file_names([row.camera for row in reader.run_cameras(run)]).items():
         path = out / f"{name}.txt"
-        with _replacing(path) as file:
+        with replacing(path) as file:
             files[path], dropped = _write_mot(file, reader.stream(_mot_rows(run, camera)))
         if dropped:
             log.warning(
@@ -93,7 +91,7 @@ def _export_mot(reader: StoreReader, out: Path, run: int) -> ExportReport:
     return ExportReport(run, files, duplicates, tracks, boxes)
 
 
-def _mot_rows(run: int, camera: str) -> Select[Any]:
+def _mot_rows(run: int, camera: str) -> AnySelect:
     return (
         select(
             TrackBox.frame,
@@ -112,7 +110,7 @@ def _mot_rows(run: int, camera: str) -> Select[Any]:
     )
 
 
-def _unlinked(run: int) -> Select[Any]:
+def _unlinked(run: int) -> AnySelect:
     return (
         select(func.count(), func.coalesce(func.sum(Track.boxes), 0))
         .select_from(Track)
@@ -121,7 +119,7 @@ def _unlinked(run: int) -> Select[Any]:
     )
 
 
-def _write_mot(file: IO[str], rows: Iterator[Row[Any]]) -> tuple[int, int]:
+def _write_mot(file: IO[str], rows: Iterator[AnyRow]) -> tuple[int, int]:
     """Rows written, and rows left out: MOT allows an identity once a frame."""
     written = dropped = 0
     last: tuple[int, int] | None = None
@@ -149,193 +147,3 @@ def _file_names(cameras: Sequence[str]) -> dict[str, str]:
         used.add(name.casefold())
         names[camera] = name
     return names
-
-
-# ---- tables ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """Columns (`time` ones are UTC seconds) and the rows of one exported table."""
-
-    columns: tuple[tuple[str, str], ...]
-    rows: Callable[[int], Select[Any]]
-
-
-def _sightings(run: int) -> Select[Any]:
-    return (
-        select(
-            LedgerEntry.identity,
-            Track.camera,
-            Camera.place,
-            Track.start,
-            Track.end,
-            Track.id,
-            Track.run,
-            Track.boxes,
-            LedgerEntry.action,
-        )
-        .select_from(Track)
-        .join(Camera, Camera.id == Track.camera)
-        .join(LedgerEntry, CURRENT)
-        .where(Track.run == run)
-        .order_by(LedgerEntry.identity, Track.start, Track.id)
-    )
-
-
-def _boxes(run: int) -> Select[Any]:
-    return (
-        select(
-            Track.camera,
-            TrackBox.track,
-            LedgerEntry.identity,
-            TrackBox.frame,
-            TrackBox.time,
-            TrackBox.left,
-            TrackBox.top,
-            TrackBox.width,
-            TrackBox.height,
-            TrackBox.confidence,
-        )
-        .select_from(Track)
-        .join(TrackBox, TrackBox.track == Track.id)
-        .outerjoin(LedgerEntry, CURRENT)
-        .where(Track.run == run)
-        .order_by(Track.id, TrackBox.frame)
-    )
-
-
-_LEDGER_COLUMNS = (
-    ("id", "int"),
-    ("written", "time"),
-    ("track", "int"),
-    ("identity", "int"),
-    ("action", "text"),
-    ("time", "time"),
-    ("candidate", "int"),
-    ("distance", "float"),
-    ("runner_up", "float"),
-    ("support", "float"),
-    ("threshold", "float"),
-    ("reason", "text"),
-    ("actor", "text"),
-)
-
-
-def _ledger(run: int) -> Select[Any]:
-    return (
-        select(*(getattr(LedgerEntry, name) for name, _ in _LEDGER_COLUMNS))
-        .join(Track, Track.id == LedgerEntry.track)
-        .where(Track.run == run)
-        .order_by(LedgerEntry.id)
-    )
-
-
-TABLES = {
-    "sightings": _Table(
-        (
-            ("identity", "int"),
-            ("camera", "text"),
-            ("place", "text"),
-            ("start", "time"),
-            ("end", "time"),
-            ("track", "int"),
-            ("run", "int"),
-            ("boxes", "int"),
-            ("action", "text"),
-        ),
-        _sightings,
-    ),
-    "boxes": _Table(
-        (
-            ("camera", "text"),
-            ("track", "int"),
-            ("identity", "int"),
-            ("frame", "int"),
-            ("time", "time"),
-            ("left", "float"),
-            ("top", "float"),
-            ("width", "float"),
-            ("height", "float"),
-            ("confidence", "float"),
-        ),
-        _boxes,
-    ),
-    "ledger": _Table(_LEDGER_COLUMNS, _ledger),
-}
-
-
-def _export_tables(reader: StoreReader, out: Path, run: int, format: str) -> ExportReport:
-    files: dict[Path, int] = {}
-    write: _TableWriter = _write_csv if format == "csv" else _write_parquet
-    for name, table in TABLES.items():
-        path = out / f"{name}.{format}"
-        files[path] = write(path, table, reader.stream(table.rows(run)))
-    return ExportReport(run, files)
-
-
-class _TableWriter(Protocol):
-    def __call__(self, path: Path, table: _Table, rows: Iterator[Row[Any]]) -> int: ...
-
-
-def _write_csv(path: Path, table: _Table, rows: Iterator[Row[Any]]) -> int:
-    """Times as ISO text, empty where there is nothing."""
-    times = [kind == "time" for _, kind in table.columns]
-    count = 0
-    with _replacing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([name for name, _ in table.columns])
-        for row in rows:
-            writer.writerow(
-                iso_text(value) if is_time and value is not None else value
-                for value, is_time in zip(row, times, strict=True)
-            )
-            count += 1
-    return count
-
-
-def _write_parquet(path: Path, table: _Table, rows: Iterator[Row[Any]]) -> int:
-    """Times as microsecond UTC timestamps; a row group each `CHUNK` rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {
-        "int": pa.int64(),
-        "float": pa.float64(),
-        "text": pa.string(),
-        "time": pa.timestamp("us", tz="UTC"),
-    }
-    schema = pa.schema([(name, kinds[kind]) for name, kind in table.columns])
-    times = [i for i, (_, kind) in enumerate(table.columns) if kind == "time"]
-    count = 0
-    with _replacing_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        while chunk := list(islice(rows, CHUNK)):
-            columns = [list(column) for column in zip(*chunk, strict=True)]
-            for i in times:
-                columns[i] = [None if v is None else round(v * 1e6) for v in columns[i]]
-            arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-            count += len(chunk)
-    return count
-
-
-# ---- files -----------------------------------------------------------------------------------
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
-    with _replacing_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        yield file
-
-
-@contextmanager
-def _replacing_path(path: Path) -> Iterator[Path]:
-    """A name to write to that takes the place of `path` once it is complete."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

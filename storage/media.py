@@ -1,15 +1,18 @@
-"""The media folder: exemplar pictures as files beside the store."""
+"""Files beside the database: the media folder of pictures, and files that are replaced whole."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import URL
 
-from reid.errors import StoreError
+from reid.errors import DataError, StoreError
 from storage.engine import show_url, sqlite_path
 
 
@@ -57,3 +60,27 @@ def write_file(target: Path, content: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StoreError(f"cannot write picture {target}: {error.strerror or error}") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[str]]:
+    """`replacing_path`, opened for UTF-8 text."""
+    with replacing_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
+
+
+@contextmanager
+def replacing_path(path: Path) -> Iterator[Path]:
+    """A name to write to that takes the place of `path` once it is complete.
+
+    Raises:
+        DataError: naming the file, if it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

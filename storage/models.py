@@ -67,7 +67,7 @@ class UtcTime(TypeDecorator[float]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """timestamptz where the database has it, else text."""
+        """A timestamptz where the database has it, else text."""
         if dialect.name == "postgresql":
             return dialect.type_descriptor(TIMESTAMP(timezone=True))
         return dialect.type_descriptor(String(27))
@@ -118,7 +118,7 @@ class Run(Base):
     """One run of the main job. `process` and `heartbeat` tell whether it still lives."""
 
     __tablename__ = "runs"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     started: Mapped[float] = mapped_column(UtcTime)
@@ -164,7 +164,7 @@ class TrackBox(Base):
     """Where a track was in one frame (frames from 0; pixels; `time` UTC seconds)."""
 
     __tablename__ = "boxes"
-    __table_args__ = {"sqlite_with_rowid": False}
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
     track: Mapped[int] = mapped_column(BigId, ForeignKey("tracks.id"), primary_key=True)
     frame: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)

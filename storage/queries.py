@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, Select, and_, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Connection, Engine, select
 
 from reid.errors import FingerprintMismatch, StoreError
-from reid.records import PartEmbeddings
+from reid.records import FloatArray, PartEmbeddings
+from storage import selects
 from storage.engine import (
     check_file,
     check_version,
@@ -24,18 +24,7 @@ from storage.engine import (
     store_errors,
 )
 from storage.media import media_folder
-from storage.models import (
-    Camera,
-    ExemplarCrop,
-    Identity,
-    LedgerEntry,
-    Model,
-    Run,
-    RunCamera,
-    Track,
-    TrackBox,
-    TrackletEmbedding,
-)
+from storage.models import Run
 from storage.records import (
     CameraRow,
     ExemplarRow,
@@ -49,20 +38,10 @@ from storage.records import (
     TrackRow,
     TrackSheet,
 )
+from storage.selects import AnyRow, AnySelect
 from trackers.records import Box, TrackPoint
 
 CHUNK = 2000
-
-# The last ledger row of a track says whose it is (the view `current_links`, per track).
-_later = aliased(LedgerEntry)
-CURRENT = and_(
-    LedgerEntry.track == Track.id,
-    LedgerEntry.id
-    == select(func.max(_later.id))
-    .where(_later.track == Track.id)
-    .correlate(Track)
-    .scalar_subquery(),
-)
 
 
 class StoreReader:
@@ -121,7 +100,7 @@ class StoreReader:
     def runs(self) -> list[RunRow]:
         """All runs, oldest first."""
         with self._read() as connection:
-            return [_run(row) for row in connection.execute(_RUNS.order_by(Run.id))]
+            return [_run(row) for row in connection.execute(selects.RUNS)]
 
     def run(self, run: int | None = None) -> RunRow:
         """One run, or the latest finished one.
@@ -131,7 +110,8 @@ class StoreReader:
         """
         wanted = Run.status == "finished" if run is None else Run.id == run
         with self._read() as connection:
-            row = connection.execute(_RUNS.where(wanted).order_by(Run.id.desc()).limit(1)).first()
+            latest = selects.RUNS.where(wanted).order_by(None).order_by(Run.id.desc()).limit(1)
+            row = connection.execute(latest).first()
             if row is not None:
                 return _run(row)
             last = connection.execute(
@@ -143,31 +123,13 @@ class StoreReader:
 
     def cameras(self) -> list[CameraRow]:
         """All cameras ever used, by id, as last configured."""
-        columns = (Camera.id, Camera.url, Camera.place, Camera.x, Camera.y)
         with self._read() as connection:
-            found = connection.execute(select(*columns).order_by(Camera.id))
-            return [CameraRow(*row) for row in found]
+            return [CameraRow(*row) for row in connection.execute(selects.CAMERAS)]
 
     def run_cameras(self, run: int) -> list[RunCameraRow]:
         """The cameras of a run and how they fared, by id."""
-        found = (
-            select(
-                RunCamera.run,
-                RunCamera.camera,
-                Camera.place,
-                RunCamera.state,
-                RunCamera.error,
-                RunCamera.frames,
-                RunCamera.dropped,
-                RunCamera.first,
-                RunCamera.last,
-            )
-            .join(Camera, Camera.id == RunCamera.camera)
-            .where(RunCamera.run == run)
-            .order_by(RunCamera.camera)
-        )
         with self._read() as connection:
-            return [RunCameraRow(*row) for row in connection.execute(found)]
+            return [RunCameraRow(*row) for row in connection.execute(selects.run_cameras(run))]
 
     # ---- tracks ------------------------------------------------------------------------------
 
@@ -175,48 +137,32 @@ class StoreReader:
         self, run: int | None = None, camera: str | None = None, identity: int | None = None
     ) -> Iterator[TrackRow]:
         """Tracks with their current identity, by id; arguments narrow the choice."""
-        yield from (TrackRow(*row) for row in self._stream(_tracks(run, camera, identity)))
+        found = self._stream(selects.tracks(run, camera, identity))
+        yield from (TrackRow(*row) for row in found)
 
     def boxes(self, track: int) -> Iterator[TrackPoint]:
         """The boxes of a track, by frame."""
-        found = (
-            select(
-                TrackBox.frame,
-                TrackBox.time,
-                TrackBox.left,
-                TrackBox.top,
-                TrackBox.width,
-                TrackBox.height,
-                TrackBox.confidence,
-            )
-            .where(TrackBox.track == track)
-            .order_by(TrackBox.frame)
-        )
-        for frame, time, left, top, width, height, confidence in self._stream(found):
+        found = self._stream(selects.boxes(track))
+        for frame, time, left, top, width, height, confidence in found:
             yield TrackPoint(frame, time, _box(left, top, width, height), confidence)
 
     def exemplars(self, track: int) -> list[ExemplarRow]:
         """The pictures of a track, best first."""
-        found = _EXEMPLARS.where(ExemplarCrop.track == track).order_by(
-            ExemplarCrop.score.desc(), ExemplarCrop.frame
-        )
         with self._read() as connection:
-            return [self._exemplar(row) for row in connection.execute(found)]
+            found = connection.execute(selects.exemplars(track))
+            return [self._exemplar(row) for row in found]
 
     def ledger(self, track: int) -> list[LedgerRow]:
         """All that was ever decided about a track, oldest first."""
-        found = _LEDGER.where(LedgerEntry.track == track).order_by(LedgerEntry.id)
         with self._read() as connection:
-            return [LedgerRow(*row) for row in connection.execute(found)]
+            return [LedgerRow(*row) for row in connection.execute(selects.ledger(track))]
 
     # ---- embeddings --------------------------------------------------------------------------
 
     def models(self) -> list[ModelRow]:
         """The models whose embeddings may lie in the store."""
-        columns = (Model.fingerprint, Model.parts, Model.dim, Model.description)
         with self._read() as connection:
-            found = connection.execute(select(*columns).order_by(Model.fingerprint))
-            return [ModelRow(*row) for row in found]
+            return [ModelRow(*row) for row in connection.execute(selects.MODELS)]
 
     def embeddings(
         self,
@@ -254,8 +200,7 @@ class StoreReader:
     def _embeddings(
         self, run: int | None, fingerprint: str | None, tracks: Sequence[int] | None
     ) -> StoredEmbeddings | None:
-        found = _embeddings(run, fingerprint, tracks)
-        rows = list(self._stream(found))
+        rows = list(self._stream(selects.embeddings(run, fingerprint, tracks)))
         if not rows:
             return None
         prints = sorted({row.fingerprint for row in rows})
@@ -281,11 +226,12 @@ class StoreReader:
 
     def identities(self, run: int | None = None) -> list[IdentityRow]:
         """The identities that tracks (of a run) currently have, by id."""
-        return list(self._identities(run))
+        groups = groupby(self._stream(selects.identities(run)), key=lambda row: row.id)
+        return [_identity(list(group)) for _, group in groups]
 
     def contact_sheet(self, run: int | None = None) -> Iterator[IdentitySheet]:
         """What a report shows: each identity with its tracks, pictures, qualities and evidence."""
-        for identity in self._identities(run):
+        for identity in self.identities(run):
             sheets: dict[str, list[TrackSheet]] = {}
             tracks = sorted(self.tracks(run, identity=identity.id), key=lambda t: (t.start, t.id))
             for track in sorted(tracks, key=lambda t: t.camera):
@@ -302,33 +248,6 @@ class StoreReader:
             ledger=tuple(self.ledger(track.id)),
         )
 
-    def _identities(self, run: int | None) -> Iterator[IdentityRow]:
-        found = (
-            select(
-                Identity.id,
-                Identity.created,
-                Identity.run,
-                Track.camera,
-                func.count().label("tracks"),
-                func.min(Track.start).label("start"),
-                func.max(Track.end).label("end"),
-            )
-            .join(LedgerEntry, LedgerEntry.identity == Identity.id)
-            .join(Track, CURRENT)
-            .group_by(Identity.id, Identity.created, Identity.run, Track.camera)
-            .order_by(Identity.id, Track.camera)
-        )
-        if run is not None:
-            found = found.where(Track.run == run)
-        group: list[Row[Any]] = []
-        for row in self._stream(found):
-            if group and group[0].id != row.id:
-                yield _identity(group)
-                group = []
-            group.append(row)
-        if group:
-            yield _identity(group)
-
     # ---- plumbing ----------------------------------------------------------------------------
 
     @contextmanager
@@ -336,16 +255,16 @@ class StoreReader:
         with store_errors(self.url, "cannot read"), self._engine.connect() as connection:
             yield connection
 
-    def _stream(self, statement: Select[Any]) -> Iterator[Row[Any]]:
+    def _stream(self, statement: AnySelect) -> Iterator[AnyRow]:
         """Rows as they come, never all in memory; one consistent moment of the store."""
         with self._read() as connection:
             yield from connection.execution_options(yield_per=CHUNK).execute(statement)
 
-    def stream(self, statement: Select[Any]) -> Iterator[Row[Any]]:
+    def stream(self, statement: AnySelect) -> Iterator[AnyRow]:
         """Rows of a statement over `storage.models`, streamed (for exports)."""
         yield from self._stream(statement)
 
-    def _exemplar(self, row: Row[Any]) -> ExemplarRow:
+    def _exemplar(self, row: AnyRow) -> ExemplarRow:
         return ExemplarRow(
             id=row.id,
             track=row.track,
@@ -360,71 +279,11 @@ class StoreReader:
         )
 
 
-_RUNS = select(Run.id, Run.started, Run.finished, Run.status, Run.config, Run.version)
-_EXEMPLARS = select(*ExemplarCrop.__table__.columns)
-_LEDGER_FIELDS = tuple(LedgerRow.__dataclass_fields__)
-_LEDGER = select(*(getattr(LedgerEntry, name) for name in _LEDGER_FIELDS))
-
-
-def _tracks(run: int | None, camera: str | None, identity: int | None) -> Select[Any]:
-    found = (
-        select(
-            Track.id,
-            Track.run,
-            Track.camera,
-            Camera.place,
-            Track.start,
-            Track.end,
-            Track.boxes,
-            Track.closed,
-            LedgerEntry.identity,
-            LedgerEntry.action,
-        )
-        .join(Camera, Camera.id == Track.camera)
-        .order_by(Track.id)
-    )
-    found = (
-        found.outerjoin(LedgerEntry, CURRENT)
-        if identity is None
-        else found.join(LedgerEntry, CURRENT).where(LedgerEntry.identity == identity)
-    )
-    if run is not None:
-        found = found.where(Track.run == run)
-    return found if camera is None else found.where(Track.camera == camera)
-
-
-def _embeddings(
-    run: int | None, fingerprint: str | None, tracks: Sequence[int] | None
-) -> Select[Any]:
-    found = (
-        select(
-            Track.id,
-            LedgerEntry.identity,
-            TrackletEmbedding.parts,
-            TrackletEmbedding.global_parts,
-            TrackletEmbedding.quality,
-            Model.fingerprint,
-            Model.parts.label("K"),
-            Model.dim.label("d"),
-        )
-        .select_from(Track)
-        .join(TrackletEmbedding, TrackletEmbedding.track == Track.id)
-        .join(Model, Model.fingerprint == TrackletEmbedding.model)
-        .outerjoin(LedgerEntry, CURRENT)
-        .order_by(Track.id)
-    )
-    if run is not None:
-        found = found.where(Track.run == run)
-    if fingerprint is not None:
-        found = found.where(TrackletEmbedding.model == fingerprint)
-    return found if tracks is None else found.where(Track.id.in_(tracks))
-
-
-def _run(row: Row[Any]) -> RunRow:
+def _run(row: AnyRow) -> RunRow:
     return RunRow(row.id, row.started, row.finished, row.status, row.config, row.version)
 
 
-def _identity(group: Sequence[Row[Any]]) -> IdentityRow:
+def _identity(group: Sequence[AnyRow]) -> IdentityRow:
     return IdentityRow(
         id=group[0].id,
         created=group[0].created,
@@ -440,7 +299,7 @@ def _box(left: float, top: float, width: float, height: float) -> Box:
     return Box(left, top, left + width, top + height)
 
 
-def _half(blob: bytes, shape: tuple[int, ...], what: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _half(blob: bytes, shape: tuple[int, ...], what: str) -> FloatArray:
     if len(blob) != 2 * int(np.prod(shape)):
         raise StoreError(f"{what}: {len(blob)} bytes do not hold {shape} half-precision numbers")
     return np.frombuffer(blob, "<f2").reshape(shape).astype(np.float32)

@@ -15,7 +15,7 @@ from trackers.records import Box
 
 @dataclass(frozen=True, slots=True)
 class CameraRow:
-    """A camera. `x`, `y`: map coordinates of its place; `url`: passwords are taken out on writing."""
+    """A camera. `x`, `y`: map coordinates of its place; `url` loses its password on writing."""
 
     id: str
     url: str

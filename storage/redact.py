@@ -8,10 +8,10 @@ from typing import Any
 
 HIDDEN = "***"
 
-# scheme://user:password@host ; the password may itself hold "@", so take the last one
-# before the path, but never run over a blank or a quote into the next word.
-_USER_INFO = re.compile(r"(?P<head>\b[A-Za-z][\w+.-]*://[^\s/@:'\"]*):[^\s/'\"]*@")
-_SECRET_NAME = r"[\w-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|api_?key)[\w-]*"
+# scheme://user:password@host. The password may itself hold "@" and "/", so it ends at the last
+# "@" of the word; `host:8080/...@...` is a port, not a password.
+_USER_INFO = re.compile(r"(?P<head>\b[A-Za-z][\w+.-]*://[^\s/@:'\"]*):(?!\d+/)[^\s'\"]*@")
+_SECRET_NAME = r"(?:\w+[_-])?(?:pass|password|passwd|passphrase|pwd|secret|token|api_?key)"
 _QUERY = re.compile(rf"(?P<head>[?&;]{_SECRET_NAME}=)[^&;\s'\"]+", re.IGNORECASE)
 _SECRET_KEY = re.compile(_SECRET_NAME, re.IGNORECASE)
 

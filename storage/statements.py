@@ -43,7 +43,7 @@ class Statements:
     def _replace(self, model: type[DeclarativeBase]) -> Any:
         """The last write of a key counts."""
         statement = self._insert(model)
-        keys = [column.name for column in model.__table__.primary_key]  # type: ignore[attr-defined]
+        keys = [column.name for column in model.__table__.primary_key]
         values = {
             column.name: statement.excluded[column.name]
             for column in model.__table__.columns

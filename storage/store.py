@@ -7,15 +7,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from reid.errors import StoreError
-from storage import rows
+from storage import rows, runs
 from storage.allocator import StoreAllocator
 from storage.engine import (
     check_file,
@@ -28,8 +27,8 @@ from storage.engine import (
     store_errors,
 )
 from storage.media import media_folder, write_file
-from storage.models import ExemplarCrop, Model, Run, Track, TrackBox
-from storage.process import is_dead, this_process
+from storage.models import ExemplarCrop, Model, Run
+from storage.process import this_process
 from storage.queries import StoreReader
 from storage.records import CameraRow
 from storage.redact import redact
@@ -42,9 +41,7 @@ log = logging.getLogger(__name__)
 
 STATUSES = ("finished", "failed", "interrupted")
 
-# A track's box count, from the boxes themselves: exact however often a point was sent.
-_COUNT = select(func.count()).where(TrackBox.track == Track.id).scalar_subquery()
-_CLOSE = update(Track).where(Track.id == bindparam("_id")).values(closed=True, boxes=_COUNT)
+_KINDS = ("track", "identity")
 
 
 class Store:
@@ -121,7 +118,7 @@ class Store:
             "started": now,
             "status": "running",
             "config": rows.json_value(config, "configuration"),
-            "version": _software_version(),
+            "version": runs.software_version(),
             "process": this_process(),
             "heartbeat": now,
         }
@@ -133,13 +130,16 @@ class Store:
         ]
 
         def begin(connection: Connection) -> int:
-            _interrupt_dead(connection, now)
+            runs.interrupt_dead(connection, now)
             run = connection.execute(insert(Run).values(run_row).returning(Run.id)).scalar_one()
             if camera_rows:
                 connection.execute(self._sql.camera.clause, camera_rows)
                 connection.execute(
                     self._sql.run_camera.clause,
-                    [_camera_state(run, c.id, "waiting", None, 0, 0, None, None) for c in cameras],
+                    [
+                        runs.camera_state(run, c.id, "waiting", None, 0, 0, None, None)
+                        for c in cameras
+                    ],
                 )
             return int(run)
 
@@ -174,7 +174,7 @@ class Store:
         what = f"camera {camera}"
         first, last = (None if t is None else rows.check_time(t, what) for t in (first, last))
         error = None if error is None else redact(error)
-        row = _camera_state(run, camera, state, error, frames, dropped, first, last)
+        row = runs.camera_state(run, camera, state, error, frames, dropped, first, last)
         self._writer.put(Rows(self._sql.run_camera, [row]))
 
     def track_allocator(self) -> StoreAllocator:
@@ -198,14 +198,14 @@ class Store:
         box_rows = [rows.point_row(track, point, what) for point in points]
         self._own(run, camera, track)
         times = [row["time"] for row in box_rows]
-        track_row = _track_row(run, camera, track, min(times), max(times), len(box_rows))
+        track_row = runs.track_row(run, camera, track, min(times), max(times), len(box_rows))
         self._writer.put(Rows(self._sql.track, [track_row]), Rows(self._sql.box, box_rows))
 
     def close_track(self, track: int) -> None:
         """No more points will come; the box count becomes exact."""
         with self._lock:
             self._tracks.pop(track, None)
-        self._writer.put(Task(partial(_close_track, track)))
+        self._writer.put(Task(partial(runs.close_track, track)))
 
     def register_model(
         self, fingerprint: str, K: int, d: int, description: Mapping[str, Any]
@@ -254,7 +254,7 @@ class Store:
         what = f"camera {camera}, track {track}"
         start = rows.check_time(tracklet.start, what)
         end = rows.check_time(tracklet.end, what)
-        track_row = _track_row(run, camera, track, start, end, 0)
+        track_row = runs.track_row(run, camera, track, start, end, 0)
         operations: list[Rows | Task] = [Rows(self._sql.track, [track_row])]
         if tracklet.embedding is not None:
             self._check_model(tracklet, what)
@@ -293,7 +293,7 @@ class Store:
         with self._lock:
             self._runs.discard(run)
             self._tracks = {t: owner for t, owner in self._tracks.items() if owner[0] != run}
-        self._writer.call(partial(_finish, run, status))
+        self._writer.call(partial(runs.finish, run, status))
 
     def reader(self) -> StoreReader:
         """The reading side, on the same store; sees what is committed (see `flush`)."""
@@ -387,72 +387,3 @@ class Store:
             runs = sorted(self._runs)
         if runs:
             connection.execute(update(Run).where(Run.id.in_(runs)).values(heartbeat=time.time()))
-
-
-_KINDS = ("track", "identity")
-
-
-def _close_track(track: int, connection: Connection, stale: list[Path]) -> None:
-    connection.execute(_CLOSE, {"_id": track})
-
-
-def _finish(run: int, status: str, connection: Connection) -> None:
-    still_open = (Track.run == run) & Track.closed.is_(False)
-    connection.execute(update(Track).where(still_open).values(closed=True, boxes=_COUNT))
-    connection.execute(update(Run).where(Run.id == run).values(status=status, finished=time.time()))
-
-
-def _interrupt_dead(connection: Connection, now: float) -> None:
-    """Mark the runs of processes that are gone; they ended at their last sign of life."""
-    running = select(Run.id, Run.process, Run.heartbeat).where(Run.status == "running")
-    for run, process, heartbeat in connection.execute(running).all():
-        if is_dead(process, now - heartbeat):
-            log.warning("run %d was interrupted: its process is gone", run)
-            still_open = (Track.run == run) & Track.closed.is_(False)
-            connection.execute(update(Track).where(still_open).values(boxes=_COUNT))
-            connection.execute(
-                update(Run).where(Run.id == run).values(status="interrupted", finished=heartbeat)
-            )
-
-
-def _track_row(
-    run: int, camera: str, track: int, start: float, end: float, boxes: int
-) -> dict[str, Any]:
-    return {
-        "id": track,
-        "run": run,
-        "camera": camera,
-        "start": start,
-        "end": end,
-        "boxes": boxes,
-        "closed": False,
-    }
-
-
-def _camera_state(
-    run: int,
-    camera: str,
-    state: str,
-    error: str | None,
-    frames: int,
-    dropped: int,
-    first: float | None,
-    last: float | None,
-) -> dict[str, Any]:
-    return {
-        "run": run,
-        "camera": camera,
-        "state": state,
-        "error": error,
-        "frames": frames,
-        "dropped": dropped,
-        "first": first,
-        "last": last,
-    }
-
-
-def _software_version() -> str:
-    try:
-        return version("crosscam")
-    except PackageNotFoundError:
-        return "unknown"

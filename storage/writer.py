@@ -100,7 +100,7 @@ class Writer:
             self._queue.put(operations)
 
     def call(self, function: Callable[[Connection], T]) -> T:
-        """Run a function in the write transaction, after all that was put; returns once committed."""
+        """Run a function in the write transaction, in its turn; returns once committed."""
         task = Task(lambda connection, stale: function(connection), wanted=True)
         self.put(task)
         result: T = task.future.result()

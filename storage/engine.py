@@ -9,7 +9,6 @@ import logging
 import sqlite3
 import time
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -240,8 +239,8 @@ def _alembic() -> Config:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option(
-        "script_location", str(files("storage") / "migrations").replace("%", "%%")
-    )
+    # "%" is the configuration's own escape, and a folder may hold one.
+    folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    config.set_main_option("script_location", folder)
     config.attributes["version_table"] = VERSION_TABLE
     return config

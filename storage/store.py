@@ -100,6 +100,11 @@ class Store:
             engine.dispose()
             raise
 
+    @classmethod
+    def from_settings(cls, settings: StoreSettings) -> Store:
+        """`open` with everything as configured."""
+        return cls.open(settings.url, settings.media, settings)
+
     def begin_run(self, config: Mapping[str, Any], cameras: Sequence[CameraRow]) -> int:
         """Start a run over some cameras; returns its id.
 
@@ -136,10 +141,7 @@ class Store:
                 connection.execute(self._sql.camera.clause, camera_rows)
                 connection.execute(
                     self._sql.run_camera.clause,
-                    [
-                        runs.camera_state(run, c.id, "waiting", None, 0, 0, None, None)
-                        for c in cameras
-                    ],
+                    [runs.camera_state(run, c.id, "waiting") for c in cameras],
                 )
             return int(run)
 
@@ -384,6 +386,6 @@ class Store:
 
     def _heartbeat(self, connection: Connection) -> None:
         with self._lock:
-            runs = sorted(self._runs)
-        if runs:
-            connection.execute(update(Run).where(Run.id.in_(runs)).values(heartbeat=time.time()))
+            alive = sorted(self._runs)
+        if alive:
+            connection.execute(update(Run).where(Run.id.in_(alive)).values(heartbeat=time.time()))

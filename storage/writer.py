@@ -187,13 +187,13 @@ class Writer:
             if time.monotonic() >= self._next_heartbeat:
                 self._heartbeat(connection)
                 self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
-        for future, result in results:
-            future.set_result(result)
         for path in stale:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("cannot remove the outdated picture %s: %s", path, error)
+        for future, result in results:
+            future.set_result(result)
 
     def _fail(
         self, batch: Sequence[Rows | Task], error: StoreError, cause: Exception | None = None

@@ -98,8 +98,9 @@ class RateCap:
             return True
         if self._first is None or time < self._first:
             self._first, self._slot = time, -1
-        # A quarter slot of tolerance: 33 ms time stamps of a 30 fps stream are not "too early".
-        slot = math.floor((time - self._first) * self._fps + 0.25)
+        # Some tolerance: the 33 ms time stamps of a 30 fps stream are not "too early" for 30.
+        tolerance = min(0.25, 0.005 * self._fps)
+        slot = math.floor((time - self._first) * self._fps + tolerance)
         if slot <= self._slot:
             return False
         self._slot = slot

@@ -34,8 +34,8 @@ class StreamInfo:
 
     Attributes:
         codec: name of the codec, such as `h264`.
-        width: pixels, after rotation.
-        height: pixels, after rotation.
+        width: pixels as coded; the pictures of a turned video have the two swapped.
+        height: pixels as coded.
         frame_rate: nominal frames a second, or None.
         duration: seconds, or None if the stream does not say.
         frames: how many frames the header promises; 0 if it does not say.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from reid.settings import StrictModel
 
@@ -90,11 +90,18 @@ class DetectorSettings(StrictModel):
 class RecordingSettings(StrictModel):
     """Keeping the cameras' own video. Not built yet, so it can only be off."""
 
-    enabled: Literal[False] = Field(
+    enabled: bool = Field(
         default=False,
         title="Recording",
         description="Only `false`: this version does not record video yet.",
     )
+
+    @field_validator("enabled")
+    @classmethod
+    def _not_yet(cls, enabled: bool) -> bool:
+        if enabled:
+            raise ValueError("this version does not record video yet; only false is allowed")
+        return enabled
 
 
 class RuntimeSettings(StrictModel):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 
 from pipeline.check import add_check_command
+from pipeline.run_command import add_run_command
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this room's sub-commands to the front door's parser."""
+    add_run_command(commands)
     add_check_command(commands)

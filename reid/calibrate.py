@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reid.checkpoint import calibration_file
 from reid.distances import rescore
 from reid.embedding import Embedder, embed_files
 from reid.pooling import pool
@@ -123,11 +124,6 @@ def run(weights: Path, data: Path, held_out: int, false_accept: float) -> Calibr
         len(tracklets),
         embedder.fingerprint,
     )
-
-
-def calibration_file(weights: Path) -> Path:
-    """Where a model file's calibration lies: beside it, same name, `.json`."""
-    return weights.with_suffix(".json")
 
 
 def _spread(paths: Sequence[Path], limit: int) -> list[Path]:

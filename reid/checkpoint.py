@@ -97,3 +97,27 @@ def file_fingerprint(path: Path) -> str:
     """First 16 hex digits of the file's SHA-256: weights, configuration and notes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def calibration_file(weights: Path) -> Path:
+    """Where a model file's calibration lies: beside it, same name, `.json`."""
+    return weights.with_suffix(".json")
+
+
+def load_threshold(weights: Path, fingerprint: str) -> float | None:
+    """The link threshold calibrated for a model file, or None if there is none.
+
+    Raises:
+        ModelError: if the calibration is damaged or belongs to other weights.
+    """
+    path = calibration_file(weights)
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(path.read_text())
+        threshold, owner = float(data["threshold"]), data["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not a calibration: {error}") from error
+    if owner != fingerprint:
+        raise ModelError(f"{path}: calibrated for model {owner}, but the weights are {fingerprint}")
+    return threshold

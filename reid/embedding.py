@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reid.augment import MEAN, STD
-from reid.checkpoint import default_weights, load_model
+from reid.checkpoint import default_weights, load_model, load_threshold
 from reid.config import ModelConfig
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
@@ -63,13 +63,22 @@ class Embedder:
     Attributes:
         config: the model's configuration.
         fingerprint: of the weights; every embedding carries it.
+        threshold: the link distance calibrated for these weights, if there is one.
         description: backend, precision and device in words.
+        batch: crops that go through the model together, at most.
     """
 
-    def __init__(self, model: QPM, fingerprint: str, settings: EmbeddingSettings) -> None:
+    def __init__(
+        self,
+        model: QPM,
+        fingerprint: str,
+        settings: EmbeddingSettings,
+        threshold: float | None = None,
+    ) -> None:
         self.config = model.config
         self.fingerprint = fingerprint
-        self._batch = settings.batch
+        self.threshold = threshold
+        self.batch = settings.batch
         device = resolve_device(settings.device)
         backend = settings.backend
         if backend == "auto":
@@ -99,7 +108,7 @@ class Embedder:
                 "this is for testing the plumbing only"
             )
             torch.manual_seed(UNTRAINED_SEED)
-            return Embedder(QPM(UNTRAINED).eval(), f"untrained-{UNTRAINED_SEED}", settings)
+            return Embedder(QPM(UNTRAINED).eval(), f"untrained-{UNTRAINED_SEED}", settings, 0.0)
         if settings.weights == "default":
             path = default_weights()
             if not path.exists():
@@ -110,7 +119,7 @@ class Embedder:
         else:
             path = Path(settings.weights)
         model, fingerprint = load_model(path)
-        return Embedder(model, fingerprint, settings)
+        return Embedder(model, fingerprint, settings, load_threshold(path, fingerprint))
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> PartEmbeddings:
         """Embed crops, each (h, w, 3) uint8 BGR of any size.
@@ -119,8 +128,8 @@ class Embedder:
             DataError: if a crop is empty or not (h, w, 3) uint8.
         """
         outputs = []
-        for first in range(0, len(crops), self._batch):
-            chunk = [self._resize(c, first + i) for i, c in enumerate(crops[first:][: self._batch])]
+        for first in range(0, len(crops), self.batch):
+            chunk = [self._resize(c, first + i) for i, c in enumerate(crops[first:][: self.batch])]
             outputs.append(self._run(np.stack(chunk)))
         if not outputs:
             shape = (0, self.config.num_parts, self.config.dim)

@@ -1,0 +1,296 @@
+"""The runner: joins sources, detector, trackers, embedder, matcher and store into one run.
+
+    sources -> detector (one batch ahead) -> per camera: tracker, crops -> embedder (over cameras)
+            -> tracklets -> matcher (every `matching.interval` seconds of capture time) -> store
+
+Everything after the detector runs in one thread, in the order of capture
+time, so that the same files give the same tracks and identities on every run.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.ahead import ahead
+from pipeline.camera_stage import CameraStage, Progress
+from pipeline.config import CameraConfig, PipelineConfig
+from pipeline.detectors.base import Detector
+from pipeline.records import CameraState, Frame
+from pipeline.sources import Sources
+from reid.embedding import Embedder
+from storage.records import CameraRow
+from storage.store import Store
+from trackers.matcher import CrossCameraMatcher
+from trackers.records import Detection, LinkDecision
+from trackers.single import build_tracker
+from trackers.tracklets import CropRequest, TrackletBuilder
+
+log = logging.getLogger(__name__)
+
+DEFAULT_FRAME_RATE = 25.0  # for a stream that does not say
+
+
+@dataclass(slots=True)
+class Status:
+    """How a run is doing, for the live display.
+
+    Attributes:
+        cameras: the sources' own states, by camera id.
+        people: people in view, by camera id.
+        tracks: finished tracks.
+        identities: identities known to this run.
+        frames: frames processed.
+    """
+
+    cameras: dict[str, CameraState] = field(default_factory=dict)
+    people: dict[str, int] = field(default_factory=dict)
+    tracks: int = 0
+    identities: int = 0
+    frames: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run found and how its cameras fared."""
+
+    run: int
+    cameras: dict[str, CameraState]
+    frames: int
+    tracks: int
+    embedded_crops: int
+    identities: int
+    actions: dict[str, int]
+    interrupted: bool
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why, by camera id, for those that failed."""
+        return {
+            name: state.error or state.state
+            for name, state in self.cameras.items()
+            if state.state in ("failed", "reconnecting") or (state.error and not state.frames)
+        }
+
+
+class Runner:
+    """One run over some cameras.
+
+    Args:
+        cameras: the enabled cameras.
+        config: the pipeline's configuration, with `matching.threshold` and `gamma` resolved.
+        detector: finds people.
+        embedder: the QPM model.
+        store: where results go; stays open.
+        stop: set it to end the run after the batch in work.
+        watch: called after every batch with the run's status; for displays.
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[CameraConfig],
+        config: PipelineConfig,
+        detector: Detector,
+        embedder: Embedder,
+        store: Store,
+        *,
+        stop: threading.Event,
+        watch: Callable[[Status], None] | None = None,
+    ) -> None:
+        self._cameras = {c.id: c for c in cameras if c.enabled}
+        self._config = config
+        self._detector = detector
+        self._embedder = embedder
+        self._store = store
+        self._stop = stop
+        self._watch = watch or (lambda status: None)
+        self._stages: dict[str, CameraStage] = {}
+        self._pending: list[tuple[str, CropRequest]] = []
+        self._early: set[int] = set()
+        self._next_decision: float | None = None
+        self._status = Status()
+        self._actions: Counter[str] = Counter()
+        self._identities: set[int] = set()
+        self._embedded = 0
+        self._run = 0
+        self._matcher = CrossCameraMatcher(
+            config.matching,
+            store.identity_allocator(),
+            {c.id: _coordinates(c) for c in self._cameras.values()},
+        )
+
+    def run(self) -> Summary:
+        """Run until every file ended, or `stop`.
+
+        Raises:
+            StoreError: if the store cannot be written; what was committed stays.
+        """
+        self._begin()
+        sources = Sources(
+            list(self._cameras.values()), queue=self._config.runtime.queue, stop=self._stop
+        )
+        status = "failed"
+        try:
+            with sources:
+                self._sources = sources
+                for frames, found in ahead(self._detected(sources), 2, "detector"):
+                    self._process(frames, found)
+                    self._report(sources)
+                    if self._stop.is_set():
+                        break
+                self._finish_tracks()
+                states = sources.states()
+            self._write_states(states)
+            status = "interrupted" if self._stop.is_set() else "finished"
+        finally:
+            self._store.finish_run(self._run, status)
+        return Summary(
+            run=self._run,
+            cameras=states,
+            frames=self._status.frames,
+            tracks=self._status.tracks,
+            embedded_crops=self._embedded,
+            identities=len(self._identities),
+            actions=dict(self._actions),
+            interrupted=status == "interrupted",
+        )
+
+    def _begin(self) -> None:
+        rows = [
+            CameraRow(c.id, str(c.url), c.place.name or None, c.place.x, c.place.y)
+            for c in self._cameras.values()
+        ]
+        config = {
+            "pipeline": self._config.model_dump(mode="json"),
+            "cameras": [c.model_dump(mode="json") for c in self._cameras.values()],
+            "detector": self._detector.name,
+            "embedder": self._embedder.description,
+            "model": self._embedder.fingerprint,
+        }
+        shape = self._embedder.config
+        self._run = self._store.begin_run(config, rows)
+        self._store.register_model(
+            self._embedder.fingerprint, shape.num_parts, shape.dim, shape.model_dump(mode="json")
+        )
+
+    def _detected(
+        self, sources: Sources
+    ) -> Iterator[tuple[list[Frame], list[list[Detection]]]]:
+        for frames in sources.batches(self._config.runtime.batch):
+            yield frames, self._detector.process(frames)
+
+    def _process(self, frames: Sequence[Frame], found: Sequence[list[Detection]]) -> None:
+        for frame, detections in zip(frames, found, strict=True):
+            stage = self._stage(frame.camera)
+            progress = stage.process(frame, detections)
+            self._take(frame.camera, progress)
+            self._status.frames += 1
+            self._status.people[frame.camera] = stage.people
+            self._tick(frame.time)
+
+    def _take(self, camera: str, progress: Progress) -> None:
+        for track, points in progress.points.items():
+            self._store.add_points(self._run, camera, track, points)
+        self._pending += [(camera, request) for request in progress.crops]
+        if len(self._pending) >= self._embedder.batch or progress.finished:
+            self._embed()
+        self._close(camera, progress.finished)
+
+    def _embed(self) -> None:
+        """Embed what waits, over all cameras in one batch."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        embeddings = self._embedder.embed([request.image for _, request in pending])
+        for index, (camera, request) in enumerate(pending):
+            self._stages[camera].receive(request, embeddings[index])
+        self._embedded += len(pending)
+
+    def _close(self, camera: str, finished: Sequence[TrackletBuilder]) -> None:
+        for builder in finished:
+            self._hand_in(builder)
+            self._store.close_track(builder.track)
+            self._stages[camera].forget(builder.track)
+            self._early.discard(builder.track)
+            self._status.tracks += 1
+
+    def _hand_in(self, builder: TrackletBuilder) -> None:
+        tracklet = builder.tracklet()
+        self._store.save_tracklet(self._run, tracklet)
+        if self._config.matching.enabled:
+            self._matcher.add(tracklet)
+
+    def _tick(self, now: float) -> None:
+        """Decide on identities every `matching.interval` seconds of capture time."""
+        interval = self._config.matching.interval
+        if self._next_decision is None or now < self._next_decision - 2 * interval:
+            self._next_decision = now + interval
+        if now < self._next_decision:
+            return
+        self._next_decision = now + interval
+        self._embed()
+        for stage in self._stages.values():
+            for builder in stage.lasting(now, self._config.matching.early):
+                if builder.track not in self._early:
+                    self._early.add(builder.track)
+                    self._hand_in(builder)
+        self._decide()
+
+    def _decide(self) -> None:
+        for decision in self._matcher.decide():
+            self._store.link(self._run, decision)
+            self._count(decision)
+        self._status.identities = len(self._identities)
+
+    def _count(self, decision: LinkDecision) -> None:
+        self._actions[decision.action] += 1
+        self._identities.add(decision.identity)
+
+    def _finish_tracks(self) -> None:
+        self._embed()
+        for camera, stage in self._stages.items():
+            self._close(camera, stage.finish())
+        self._decide()
+
+    def _stage(self, camera: str) -> CameraStage:
+        if camera not in self._stages:
+            rate = self._sources.states()[camera].frame_rate or DEFAULT_FRAME_RATE
+            cap = self._cameras[camera].max_fps
+            tracker = build_tracker(
+                self._config.tracker,
+                self._store.track_allocator(),
+                min(rate, cap) if cap else rate,
+            )
+            self._stages[camera] = CameraStage(
+                self._cameras[camera],
+                tracker,
+                self._embedder.config.num_parts,
+                self._config.embedding,
+            )
+        return self._stages[camera]
+
+    def _report(self, sources: Sources) -> None:
+        self._status.cameras = sources.states()
+        self._watch(self._status)
+
+    def _write_states(self, states: dict[str, CameraState]) -> None:
+        for name, state in states.items():
+            self._store.camera_state(
+                self._run,
+                name,
+                state.state,
+                state.error,
+                state.frames,
+                state.dropped,
+                state.first,
+                state.last,
+            )
+
+
+def _coordinates(camera: CameraConfig) -> tuple[float, float] | None:
+    if camera.place.x is None or camera.place.y is None:
+        return None
+    return camera.place.x, camera.place.y

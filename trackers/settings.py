@@ -2,13 +2,94 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from reid.settings import StrictModel
 
 
 class TrackerSettings(StrictModel):
     """The single-camera tracker."""
+
+    kind: Literal["tracktrack", "bytetrack", "botsort", "ocsort"] = Field(
+        default="tracktrack",
+        title="Tracker",
+        description="Which of Ultralytics' trackers: TrackTrack, ByteTrack, BoT-SORT or OC-SORT.",
+    )
+    high: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        title="Sure",
+        description="Detections at or above this confidence are matched as sure ones.",
+    )
+    low: float = Field(
+        default=0.25,
+        ge=0,
+        le=1,
+        title="Unsure",
+        description="Detections between this and `high` only continue a track, never begin one.",
+    )
+    new: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        title="New track",
+        description="A track begins only at or above this confidence.",
+    )
+    match: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        title="Match",
+        description="Largest cost (1 - overlap, adjusted by confidence) at which a detection "
+        "continues a track. Raise it where people move far between two frames.",
+    )
+    buffer: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        title="Buffer",
+        description="Seconds that a lost track waits for its person to come back where its motion "
+        "predicts them. Longer absences are the matcher's work: it looks at the person.",
+    )
+    min_hits: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        title="Smallest number of hits",
+        description="Frames in a row that must show a person before a track is believed (only "
+        "`tracktrack`; the others take 2).",
+    )
+    fuse_score: bool = Field(
+        default=True,
+        title="Fuse score",
+        description="Weigh overlap by confidence (`bytetrack`, `botsort`, `ocsort`).",
+    )
+    moving_camera: bool = Field(
+        default=False,
+        title="Moving camera",
+        description="Estimate the camera's own motion in every frame (`tracktrack`, `botsort`): "
+        "slow, and of no use for a camera on a wall.",
+    )
+    fill: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        title="Fill",
+        description="Gaps of at most this many seconds in a track are filled with boxes on the "
+        "straight line between both ends; 0 fills none.",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        """Thresholds must rise from `low` over `high` to `new`."""
+        if not self.low <= self.high <= self.new:
+            raise ValueError(
+                f"low ({self.low}) <= high ({self.high}) <= new ({self.new}) is needed"
+            )
+        return self
 
 
 class MatchingSettings(StrictModel):

@@ -18,7 +18,7 @@ Arrays = list[NDArray[np.float32]]
 
 
 def cpu_has_bfloat16() -> bool:
-    """True where this CPU multiplies bfloat16 in hardware; elsewhere it is far slower than float32."""
+    """True where the CPU has bfloat16 in hardware; elsewhere it is far slower than float32."""
     from openvino import Core
 
     return "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -56,7 +56,7 @@ class OpenVinoEngine:
         self._queues: dict[tuple[int, int], Any] = {}
 
     def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Arrays]:
-        """Return, for each (H, W, 3) BGR uint8 picture, the network's outputs without batch axis."""
+        """Return the network's outputs, without batch axis, for each (H, W, 3) BGR uint8 picture."""
         results: list[Arrays] = [[] for _ in pictures]
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, picture in enumerate(pictures):

@@ -38,7 +38,7 @@ MOST = 300  # boxes kept per picture, as Ultralytics does
 
 
 def quiet() -> None:
-    """Keep Ultralytics from printing, reporting usage and installing packages. Before its import."""
+    """Before Ultralytics is imported: no printing, no usage reports, no installing."""
     os.environ.setdefault("YOLO_VERBOSE", "False")
     os.environ.setdefault("YOLO_AUTOINSTALL", "False")
     os.environ.setdefault("YOLO_OFFLINE", "True")  # no usage reports, no update checks
@@ -197,7 +197,7 @@ def load(weights: Path) -> Any:
     if model.task != "detect" or model.names.get(PERSON) != "person":
         raise ModelError(
             f"detector weights {weights} are a '{model.task}' model with class {PERSON} = "
-            f"'{model.names.get(PERSON)}'; needed is a 'detect' model whose class {PERSON} is 'person'"
+            f"'{model.names.get(PERSON)}'; needed is 'detect' with class {PERSON} = 'person'"
         )
     return model
 

@@ -10,13 +10,10 @@ from pipeline.records import Frame
 from pipeline.zones import inside
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
-from trackers.gaps import bridge
+from trackers.gaps import GapFiller
 from trackers.records import Detection, TrackPoint
 from trackers.single import Tracker
 from trackers.tracklets import CropRequest, TrackletBuilder
-
-
-MAX_GAP = 2.0  # seconds without a box that are bridged
 
 
 @dataclass(slots=True, eq=False)
@@ -35,11 +32,13 @@ class CameraStage:
         self,
         camera: CameraConfig,
         tracker: Tracker,
+        filler: GapFiller,
         num_parts: int,
         settings: EmbeddingSettings,
     ) -> None:
         self._camera = camera
         self._tracker = tracker
+        self._filler = filler
         self._num_parts = num_parts
         self._settings = settings
         self.builders: dict[int, TrackletBuilder] = {}
@@ -57,10 +56,11 @@ class CameraStage:
             builder = self._builder(item.track)
             point = TrackPoint(frame.index, frame.time, item.box, item.confidence)
             others = boxes[:index] + boxes[index + 1 :]
-            progress.points[item.track] = [*bridge(builder.last, point, MAX_GAP), point]
             request = builder.add(point, frame.image, others)
             if request is not None:
                 progress.crops.append(request)
+        for track, point in self._filler.update(frame.index, frame.time, tracked):
+            progress.points.setdefault(track, []).append(point)
         progress.finished = self._take(self._tracker.finished())
         return progress
 
@@ -89,6 +89,7 @@ class CameraStage:
     def forget(self, track: int) -> None:
         """Drop a finished track once its last crop is embedded."""
         self.builders.pop(track, None)
+        self._filler.forget([track])
 
     def _builder(self, track: int) -> TrackletBuilder:
         if track not in self.builders:

@@ -24,6 +24,7 @@ from pipeline.sources import Sources
 from reid.embedding import Embedder
 from storage.records import CameraRow
 from storage.store import Store
+from trackers.gaps import GapFiller
 from trackers.matcher import CrossCameraMatcher
 from trackers.records import Detection, LinkDecision
 from trackers.single import build_tracker
@@ -267,6 +268,7 @@ class Runner:
             self._stages[camera] = CameraStage(
                 self._cameras[camera],
                 tracker,
+                GapFiller(self._config.tracker.fill),
                 self._embedder.config.num_parts,
                 self._config.embedding,
             )

@@ -120,6 +120,7 @@ class VideoSource:
         """
         self._camera = camera
         self._check_file()
+        began = time.monotonic()
         try:
             self._container = av.open(
                 camera.url.secret(),
@@ -128,7 +129,11 @@ class VideoSource:
                 metadata_errors="replace",
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise self._error(f"cannot be opened: {self._reason(error, opening=True)}") from None
+            reason = self._reason(error)
+            if time.monotonic() - began > 0.95 * camera.open_timeout:
+                # FFmpeg's RTSP calls its own interruption "invalid data".
+                reason = f"no answer within {camera.open_timeout:g} s (open_timeout)"
+            raise self._error(f"cannot be opened: {reason}") from None
         try:
             self._stream = self._video_stream()
             self.info = self._describe()
@@ -309,12 +314,10 @@ class VideoSource:
     def _error(self, reason: str) -> SourceError:
         return SourceError(f"camera {self._camera.id} ({self._camera.url}): {reason}")
 
-    def _reason(self, error: Exception, opening: bool = False) -> str:
+    def _reason(self, error: Exception) -> str:
         """Put a decoder's error in words; its own text echoes the address, so it is not used."""
         if isinstance(error, av.error.ExitError):
-            camera = self._camera
-            seconds = camera.open_timeout if opening else camera.read_timeout
-            return f"nothing came for {seconds:g} s (time-out)"
+            return f"nothing came for {self._camera.read_timeout:g} s (read_timeout)"
         if isinstance(error, av.error.InvalidDataError):
             return "it is no video, or it is damaged (FFmpeg: invalid data)"
         if isinstance(error, av.error.HTTPUnauthorizedError):

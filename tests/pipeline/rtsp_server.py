@@ -12,7 +12,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 port, fps = sys.argv[1], int(sys.argv[2])
 Gst.init(None)
@@ -23,7 +23,8 @@ server.set_address("127.0.0.1")
 server.set_service(port)
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(
-    f"( videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate={fps}/1 "
+    "( videotestsrc is-live=true pattern=ball "
+    f"! video/x-raw,width=160,height=120,framerate={fps}/1 "
     f"! x264enc tune=zerolatency key-int-max={fps} speed-preset=ultrafast ! rtph264pay name=pay0 )"
 )
 factory.set_shared(True)

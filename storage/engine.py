@@ -90,14 +90,16 @@ def connect(url: URL, mode: str = "rwc") -> Engine:
 
     Args:
         url: from `parse_url`.
-        mode: SQLite's: `rwc` (write, create), `rw` (never create), `ro` (never change).
+        mode: SQLite's: `rwc` (write, create), `rw` (never create), `ro` (never change),
+            or `immutable` (`ro` where no other process has it open).
     """
     if url.get_backend_name() == "sqlite":
         file = Path(str(url.database)).absolute()
+        query = {"mode": "ro", "immutable": "1"} if mode == "immutable" else {"mode": mode}
         address = URL.create(
             "sqlite",
             database=f"file:{quote(str(file))}",
-            query={"mode": mode, "uri": "true"},
+            query={**query, "uri": "true"},
         )
         engine = create_engine(
             address,
@@ -164,6 +166,27 @@ def revisions(engine: Engine) -> tuple[str | None, bool]:
         return (str(row[0]) if row else None), True
 
 
+def _look(url: URL, shown: str) -> tuple[str | None, bool]:
+    """`revisions` of a store that may not be ours, without leaving a trace."""
+    path = sqlite_path(url)
+    modes = ["ro"]
+    if path is not None and not path.with_name(f"{path.name}-wal").exists():
+        # Reading a WAL database leaves two empty files beside it, unless it is said to be
+        # immutable; should another process open it this very moment, look again as usual.
+        modes = ["immutable", "ro"]
+    for mode in modes:
+        engine = connect(url, mode)
+        try:
+            with store_errors(shown, "cannot read"):
+                return revisions(engine)
+        except StoreError:
+            if mode == modes[-1]:
+                raise
+        finally:
+            engine.dispose()
+    raise StoreError(f"cannot read store {shown}")
+
+
 def check_version(url: URL, current: bool) -> None:
     """Refuse a store that this version cannot use; changes nothing.
 
@@ -175,12 +198,7 @@ def check_version(url: URL, current: bool) -> None:
 
     shown = show_url(url)
     path = sqlite_path(url)
-    engine = connect(url, "ro")
-    try:
-        with store_errors(shown, "cannot read"):
-            found, used = revisions(engine)
-    finally:
-        engine.dispose()
+    found, used = _look(url, shown)
     script = ScriptDirectory.from_config(_alembic())
     known = {revision.revision for revision in script.walk_revisions()}
     if found is None and used and path is not None:
@@ -207,7 +225,7 @@ def migrate(engine: Engine, shown: str) -> None:
 
     with store_errors(shown, "cannot prepare"):
         if engine.dialect.name == "sqlite":
-            _set_wal(engine)
+            _set_wal(engine, shown)
         with write_transaction(engine) as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
@@ -216,23 +234,22 @@ def migrate(engine: Engine, shown: str) -> None:
             command.upgrade(config, "head")
 
 
-def _set_wal(engine: Engine) -> None:
-    raw = engine.raw_connection()
-    try:
-        deadline = time.monotonic() + BUSY_SECONDS
+def _set_wal(engine: Engine, shown: str) -> None:
+    deadline = time.monotonic() + BUSY_SECONDS
+    with engine.connect() as connection:
+        cursor = connection.connection.cursor()
         while True:
             try:
-                mode = raw.cursor().execute("PRAGMA journal_mode = WAL").fetchone()
+                mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()
                 break
             except sqlite3.OperationalError as error:
                 # SQLite does not wait here by itself when another process opens the same file.
                 if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise StoreError(f"cannot prepare store {engine.url}: {error}") from error
+                    raise StoreError(f"cannot prepare store {shown}: {error}") from error
                 time.sleep(0.02)
-        if mode is None or str(mode[0]).lower() != "wal":
-            log.warning("%s: WAL mode is not available here (%s); slower", engine.url, mode)
-    finally:
-        raw.close()
+        cursor.close()
+    if mode is None or str(mode[0]).lower() != "wal":
+        log.warning("store %s: WAL mode is not available here (%s): slower", shown, mode)
 
 
 def _alembic() -> Config:

@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 STATUSES = ("finished", "failed", "interrupted")
 
 _KINDS = ("track", "identity")
+_PICTURE_WEIGHT = 20  # rows that are written in the time of one picture
 
 
 class Store:
@@ -267,7 +268,8 @@ class Store:
             for exemplar in tracklet.exemplars
         ]
         if pictures:
-            operations.append(Task(partial(self._save_pictures, track, pictures)))
+            save = partial(self._save_pictures, track, pictures)
+            operations.append(Task(save, weight=_PICTURE_WEIGHT * len(pictures)))
         self._writer.put(*operations)
 
     def link(self, run: int, decision: LinkDecision) -> None:

@@ -43,13 +43,15 @@ class Rows:
 
 @dataclass(slots=True)
 class Task:
-    """Work inside the write transaction, in its turn; `wanted` means that a caller waits.
+    """Work inside the write transaction, in its turn.
 
     The function gets the connection and a list of files to remove once the commit stands.
+    `wanted` means that a caller waits; `weight` is the work in rows.
     """
 
     function: Callable[[Connection, list[Path]], Any]
     wanted: bool = False
+    weight: int = 1
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -63,7 +65,6 @@ class Writer:
         interval: float,
         rows: int,
         heartbeat: Callable[[Connection], None],
-        depth: int = 2048,
     ) -> None:
         """Start the thread.
 
@@ -71,9 +72,9 @@ class Writer:
             engine: where to write.
             shown: the store's name in errors.
             interval: seconds that an operation waits for its commit, at most.
-            rows: rows that may wait, at most.
+            rows: rows that are committed even within the interval; twice as many may wait
+                before `put` makes its caller wait, so that no row waits long for its commit.
             heartbeat: called in a transaction every few seconds, however idle the store is.
-            depth: operations that may wait before `put` makes its caller wait.
         """
         self._engine = engine
         self._shown = shown
@@ -81,11 +82,12 @@ class Writer:
         self._rows = rows
         self._heartbeat = heartbeat
         self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
-        self._queue: queue.Queue[Sequence[Rows | Task]] = queue.Queue(depth)
+        self._queue: queue.SimpleQueue[Sequence[Rows | Task]] = queue.SimpleQueue()
+        self._waiting = 0
         self._error: StoreError | None = None
         self._closed = False
         self._stop = Task(lambda connection, stale: None)
-        self._lock = threading.Lock()
+        self._room = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -95,8 +97,10 @@ class Writer:
         Raises:
             StoreError: if the store is closed or an earlier write failed.
         """
-        with self._lock:  # nothing may slip in behind the stop mark
+        with self._room:
+            self._room.wait_for(lambda: self._waiting < 2 * self._rows or self._over())
             self.check()
+            self._waiting += _weight(operations)
             self._queue.put(operations)
 
     def call(self, function: Callable[[Connection], T]) -> T:
@@ -120,14 +124,18 @@ class Writer:
 
     def close(self) -> None:
         """Commit what waits and end the thread; raises the error of a failed write."""
-        with self._lock:
+        with self._room:
             if self._closed:
                 return
             self._closed = True
-            self._queue.put([self._stop])
+            self._queue.put([self._stop])  # nothing can slip in behind it
+            self._room.notify_all()
         self._thread.join()
         if self._error is not None:
             raise StoreError(str(self._error)) from self._error
+
+    def _over(self) -> bool:
+        return self._closed or self._error is not None
 
     def _work(self) -> None:
         stopping = False
@@ -137,16 +145,22 @@ class Writer:
                 _refuse(batch, self._error)
                 self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
                 continue
-            try:
-                self._commit(batch)
-            except StoreError as error:
-                self._fail(batch, error)
-            except SQLAlchemyError as error:
-                text = f"cannot write to store {self._shown}: {describe(error)}"
-                self._fail(batch, StoreError(text), error)
-            except Exception as error:  # noqa: BLE001 - the thread must not die and leave callers waiting
-                text = f"cannot write to store {self._shown}: {type(error).__name__}: {error}"
-                self._fail(batch, StoreError(text), error)
+            self._write(batch)
+            with self._room:
+                self._waiting -= _weight(batch)
+                self._room.notify_all()
+
+    def _write(self, batch: Sequence[Rows | Task]) -> None:
+        try:
+            self._commit(batch)
+        except StoreError as error:
+            self._fail(batch, error)
+        except SQLAlchemyError as error:
+            text = f"cannot write to store {self._shown}: {describe(error)}"
+            self._fail(batch, StoreError(text), error)
+        except Exception as error:  # noqa: BLE001 - the thread must not leave its callers waiting
+            text = f"cannot write to store {self._shown}: {type(error).__name__}: {error}"
+            self._fail(batch, StoreError(text), error)
 
     def _collect(self) -> tuple[list[Rows | Task], bool]:
         """Wait for work; gather until the interval is over, enough rows wait, or a caller does."""
@@ -161,14 +175,11 @@ class Writer:
             if not batch:
                 deadline = time.monotonic() + self._interval
             batch.extend(operations)
-            for operation in operations:
-                if operation is self._stop:
-                    return batch, True
-                if isinstance(operation, Rows):
-                    rows += len(operation.rows)
-                elif operation.wanted:
-                    return batch, False
-            if rows >= self._rows:
+            if operations[-1] is self._stop:
+                return batch, True
+            waited_for = any(isinstance(o, Task) and o.wanted for o in operations)
+            rows += _weight(operations)
+            if waited_for or rows >= self._rows or time.monotonic() >= deadline:
                 return batch, False
 
     def _commit(self, batch: Sequence[Rows | Task]) -> None:
@@ -201,6 +212,8 @@ class Writer:
         error.__cause__ = cause or error.__cause__
         self._error = error
         log.error("%s", error)
+        with self._room:
+            self._room.notify_all()
         _refuse(batch, error)
 
 
@@ -210,6 +223,10 @@ def _execute(
     for statement, rows in sorted(waiting.values(), key=lambda entry: entry[0].order):
         connection.execute(statement.clause, rows)
     waiting.clear()
+
+
+def _weight(operations: Sequence[Rows | Task]) -> int:
+    return sum(len(o.rows) if isinstance(o, Rows) else o.weight for o in operations)
 
 
 def _refuse(batch: Sequence[Rows | Task], error: StoreError) -> None:

@@ -1,0 +1,213 @@
+"""Kills, full disks and company: what was committed stays, what failed is said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from reid.errors import StoreError
+from storage.queries import StoreReader
+from storage.store import Store
+from tests.storage.samples import CAMERAS, decision, exemplar, points, tracklet
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Writes as fast as it can; says of each point, picture and link when it was accepted.
+BUSY_WRITER = """
+import sys, time
+from storage.store import Store
+from tests.storage.samples import *
+
+store = Store.open(sys.argv[1], Path(sys.argv[2]))
+run = store.begin_run({}, CAMERAS)
+store.register_model("model-a", K, D, {})
+print("begun", flush=True)
+while True:
+    track = store.track_allocator().next_id()
+    for frame in range(0, 200, 2):
+        store.add_points(run, "door", track, points(2, first=frame))
+        print("point", time.time(), track, frame + 1)
+    pictures = (exemplar(3), exemplar(7))
+    store.save_tracklet(run, tracklet(track, embedded=embedding(track), exemplars=pictures))
+    store.link(run, decision(track, store.identity_allocator().next_id()))
+    store.close_track(track)
+    print("track", time.time(), track, 0, flush=True)
+"""
+
+
+def _start_writer(url: str, media: Path, acknowledged: Path) -> subprocess.Popen[bytes]:
+    with acknowledged.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from pathlib import Path\n" + BUSY_WRITER, url, str(media)],
+            cwd=ROOT,
+            stdout=file,
+        )
+
+
+def test_kill_9_loses_at_most_the_last_second(sqlite_url: str, tmp_path: Path) -> None:
+    media, acknowledged = tmp_path / "media", tmp_path / "acknowledged.txt"
+    writer = _start_writer(sqlite_url, media, acknowledged)
+    deadline = time.time() + 60
+    while acknowledged.read_bytes().count(b"track") < 3 and time.time() < deadline:
+        time.sleep(0.02)
+    time.sleep(1.5)
+    killed = time.time()
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+
+    file = tmp_path / "store.db"
+    plain = sqlite3.connect(file)
+    assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
+    boxes = set(plain.execute("SELECT track, frame FROM boxes"))
+    links = {track for (track,) in plain.execute("SELECT track FROM current_links")}
+    embedded = {track for (track,) in plain.execute("SELECT track FROM tracklets")}
+    owed = 0
+    for line in acknowledged.read_text().rsplit("\n", 1)[0].splitlines()[1:]:
+        kind, when, track, frame = line.split()
+        if float(when) > killed - 1:
+            continue
+        owed += 1
+        if kind == "point":
+            assert (int(track), int(frame)) in boxes
+        else:
+            assert int(track) in links
+            assert int(track) in embedded
+    assert owed > 300  # it did write at a high rate, or this test shows nothing
+
+    for path, digest in plain.execute("SELECT path, sha256 FROM exemplars"):
+        assert sha256((media / path).read_bytes()).hexdigest() == digest
+    plain.close()
+
+    with Store.open(sqlite_url, media) as store:
+        store.finish_run(store.begin_run({}, CAMERAS))
+        first, second = store.reader().runs()
+        assert (first.status, second.status) == ("interrupted", "finished")
+        assert first.finished is not None
+        assert first.started <= first.finished <= killed + 1
+        for row in store.reader().tracks(run=first.id):
+            assert row.boxes == len([1 for track, _ in boxes if track == row.id])
+        next_track = store.track_allocator().next_id()
+        assert next_track > max(track for track, _ in boxes)
+
+
+def test_two_processes_write_one_store(sqlite_url: str, tmp_path: Path) -> None:
+    """Two stores in this process, one in another, at once: each sees all, none fails."""
+    media, acknowledged = tmp_path / "media", tmp_path / "acknowledged.txt"
+    other = _start_writer(sqlite_url, media, acknowledged)
+    with Store.open(sqlite_url, media) as one, Store.open(sqlite_url, media) as two:
+        runs = [store.begin_run({"n": n}, CAMERAS) for n, store in enumerate((one, two))]
+        mine = []
+        for _ in range(30):
+            for store, run in zip((one, two), runs, strict=True):
+                track = store.track_allocator().next_id()
+                mine.append(track)
+                store.add_points(run, "yard", track, points(20))
+        deadline = time.time() + 60
+        while acknowledged.read_bytes().count(b"track") < 3 and time.time() < deadline:
+            time.sleep(0.02)
+        for store, run in zip((one, two), runs, strict=True):
+            store.finish_run(run)
+        assert other.poll() is None
+        statuses = {run.id: run.status for run in one.reader().runs()}
+        assert sorted(statuses.values()) == ["finished", "finished", "running"]
+        yard = [row.id for row in two.reader().tracks(camera="yard")]
+        assert yard == sorted(set(mine))
+        assert all(row.boxes == 20 for row in one.reader().tracks(camera="yard"))
+    other.kill()
+    other.wait()
+
+
+def test_a_closed_store_left_no_thread_and_no_wal(sqlite_url: str, tmp_path: Path) -> None:
+    store = Store.open(sqlite_url)
+    run = store.begin_run({}, CAMERAS)
+    store.add_points(run, "door", 1, points(500))
+    store.finish_run(run)
+    store.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["store.db", "store.media"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if os.geteuid() != 0 or mount is None or umount is None:
+        pytest.skip("mounting a small tmpfs needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.skip(f"cannot mount a tmpfs here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run([umount, str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_committed_rows_stay(small_disk: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{small_disk / 'store.db'}"
+    store = Store.open(url, tmp_path / "media")
+    run = store.begin_run({}, CAMERAS)
+    store.add_points(run, "door", 1, points(100))
+    store.flush()
+    with pytest.raises(StoreError, match=r"small/store\.db: database or disk is full") as caught:
+        for track in range(2, 100_000):
+            store.add_points(run, "door", track, points(500))
+    assert "INSERT" not in str(caught.value)
+    with pytest.raises(StoreError, match="full"):
+        store.finish_run(run)
+    with pytest.raises(StoreError, match="full"):
+        store.close()
+
+    with StoreReader.open(url, tmp_path / "media") as reader:
+        assert list(reader.boxes(1)) == points(100)
+        rows = list(reader.tracks())
+        assert len(rows) > 1
+        for row in rows:  # no transaction is half there
+            assert len(list(reader.boxes(row.id))) == row.boxes
+    (small_disk / "store.db-wal").unlink(missing_ok=True)
+    plain = sqlite3.connect(f"file:{small_disk / 'store.db'}?mode=ro", uri=True)
+    assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    plain.close()
+
+
+def test_a_full_disk_of_pictures_is_said(small_disk: Path, sqlite_url: str) -> None:
+    store = Store.open(sqlite_url, small_disk / "media")
+    run = store.begin_run({}, CAMERAS)
+    with pytest.raises(StoreError, match=r"cannot write picture .*small/media/.*No space left"):
+        for track in range(1, 10_000):
+            large = exemplar(1, jpeg=bytes(500_000))
+            store.save_tracklet(run, tracklet(track, exemplars=(large,)))
+            store.flush()
+    with pytest.raises(StoreError, match="No space left"):
+        store.close()
+    with StoreReader.open(sqlite_url, small_disk / "media") as reader:
+        tracks = list(reader.tracks())
+        assert 2 <= len(tracks) <= 8
+        for row in tracks:
+            (picture,) = reader.exemplars(row.id)
+            assert sha256(picture.path.read_bytes()).hexdigest() == picture.sha256
+    assert not list(small_disk.rglob("*.part"))
+
+
+def test_a_write_that_fails_surfaces_at_close(sqlite_url: str, tmp_path: Path) -> None:
+    store = Store.open(sqlite_url)
+    run = store.begin_run({}, CAMERAS)
+    store.link(run, decision(track=404, identity=1))  # no such track
+    with pytest.raises(StoreError, match=r"store\.db: FOREIGN KEY constraint failed"):
+        store.close()
+    with StoreReader.open(sqlite_url) as reader:
+        assert reader.identities() == []

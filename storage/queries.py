@@ -232,11 +232,15 @@ class StoreReader:
     def contact_sheet(self, run: int | None = None) -> Iterator[IdentitySheet]:
         """What a report shows: each identity with its tracks, pictures, qualities and evidence."""
         for identity in self.identities(run):
-            sheets: dict[str, list[TrackSheet]] = {}
-            tracks = sorted(self.tracks(run, identity=identity.id), key=lambda t: (t.start, t.id))
-            for track in sorted(tracks, key=lambda t: t.camera):
-                sheets.setdefault(track.camera, []).append(self.track_sheet(track))
-            yield IdentitySheet(identity, {camera: tuple(s) for camera, s in sheets.items()})
+            yield self.identity_sheet(identity, run)
+
+    def identity_sheet(self, identity: IdentityRow, run: int | None = None) -> IdentitySheet:
+        """One identity with its tracks (of a run), by camera, then by time."""
+        sheets: dict[str, list[TrackSheet]] = {}
+        tracks = sorted(self.tracks(run, identity=identity.id), key=lambda t: (t.start, t.id))
+        for track in sorted(tracks, key=lambda t: t.camera):
+            sheets.setdefault(track.camera, []).append(self.track_sheet(track))
+        return IdentitySheet(identity, {camera: tuple(s) for camera, s in sheets.items()})
 
     def track_sheet(self, track: TrackRow) -> TrackSheet:
         """One track with its pictures, pooled part qualities and ledger."""

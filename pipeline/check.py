@@ -1,21 +1,13 @@
-"""`crosscam check cams.yaml`: open every enabled camera once and say how it is."""
+"""`crosscam check cams.yaml`: open every enabled camera once and say how it is.
+
+Light to import: what looks at cameras is in `probe.py`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from pipeline.config import CameraConfig
-    from pipeline.decode import StreamInfo
 
 EPILOG = """examples:
   crosscam check cams.yaml
@@ -24,25 +16,6 @@ EPILOG = """examples:
 The exit code is 0 if every enabled camera gave a picture, 1 if one did not,
 2 if cams.yaml itself is wrong.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What a look at one camera found. `error` is None if it gave a picture.
-
-    Attributes:
-        camera: the camera's id.
-        url: its address, redacted.
-        info: what the stream says about itself, if it could be opened.
-        first: capture time of the first picture, UTC seconds.
-        error: why there is no picture.
-    """
-
-    camera: str
-    url: str
-    info: StreamInfo | None
-    first: float | None
-    error: str | None
 
 
 def add_check_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,6 +36,7 @@ def check(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from pipeline.config import load_cameras
+    from pipeline.probe import probe_all, table
 
     config = load_cameras(options.cameras)
     probes = probe_all(config.enabled)
@@ -77,60 +51,3 @@ def check(options: argparse.Namespace) -> int:
         + (f"; {left_out} disabled" if left_out else "")
     )
     return 0 if good == len(probes) else 1
-
-
-def probe_all(cameras: Sequence[CameraConfig]) -> list[Probe]:
-    """Probe all cameras side by side, each within its own time-outs."""
-    with ThreadPoolExecutor(max_workers=max(1, min(32, len(cameras)))) as pool:
-        return list(pool.map(probe, cameras))
-
-
-def probe(camera: CameraConfig) -> Probe:
-    """Open one camera and decode its first picture."""
-    from pipeline.decode import open_source
-    from reid.errors import SourceError
-
-    info: StreamInfo | None = None
-    try:
-        source = open_source(camera)
-        try:
-            info = source.info
-            for picture in source.pictures(float("-inf")):
-                height, width = picture.image().shape[:2]
-                first = picture.time
-                info = replace(info, width=width, height=height)
-                return Probe(camera.id, str(camera.url), info, first, None)
-            error = "gave no picture"
-        finally:
-            source.close()
-    except SourceError as problem:
-        prefix = f"camera {camera.id} ({camera.url}): "
-        error = str(problem).removeprefix(prefix)
-    return Probe(camera.id, str(camera.url), info, None, error)
-
-
-def table(probes: Sequence[Probe]) -> Table:
-    """Draw the table that `crosscam check` prints."""
-    from rich.table import Table
-    from rich.text import Text
-
-    result = Table(title="Cameras")
-    for heading in ("camera", "address", "codec", "size", "fps", "first picture (UTC)", "state"):
-        result.add_column(heading, overflow="fold")
-    for p in probes:
-        info = p.info
-        first = (
-            "" if p.first is None else f"{datetime.fromtimestamp(p.first, UTC):%Y-%m-%d %H:%M:%S}"
-        )
-        if info is not None and info.start_from:
-            first += f"\n({info.start_from})"
-        result.add_row(
-            p.camera,
-            Text(p.url),
-            info.codec if info else "",
-            f"{info.width}x{info.height}" if info else "",
-            f"{info.frame_rate:g}" if info and info.frame_rate else "",
-            first,
-            Text("ok", style="green") if p.error is None else Text(p.error, style="red"),
-        )
-    return result

@@ -141,7 +141,7 @@ class CameraConfig(StrictModel):
             raise ValueError(
                 f"reconnect_min {self.reconnect_min} is above reconnect_max {self.reconnect_max}"
             )
-        if self.start_time is not None and self.url.kind in ("rtsp", "device"):
+        if self.start_time is not None and (self.live or self.url.kind in ("rtsp", "device")):
             raise ValueError("start_time is for files; a live camera has its own clock")
         if self.live is not None and self.url.kind != "http":
             raise ValueError(f"live is for HTTP addresses, and this is a {self.url.kind}")

@@ -244,7 +244,9 @@ class VideoSource:
             raise self._error("is a directory; give the path of a video file")
         if not path.exists():
             raise self._error("there is no such file")
-        if path.is_file() and path.stat().st_size == 0:
+        if not path.is_file():  # opening a pipe could wait forever
+            raise self._error("is no regular file")
+        if path.stat().st_size == 0:
             raise self._error("the file is empty")
 
     def _video_stream(self) -> VideoStream:

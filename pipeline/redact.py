@@ -25,12 +25,11 @@ def redact(url: str) -> str:
     also where an unencoded `/`, `?` or `#` in the password breaks the address.
     """
     scheme, mark, rest = url.partition("://")
-    if mark:
-        colon, at = rest.find(":"), rest.rfind("@")
-        slash = rest.find("/")
-        if 0 <= colon < at and (slash < 0 or colon < slash):
-            rest = f"{rest[: colon + 1]}{HIDDEN}{rest[at:]}"
-        url = scheme + mark + rest
+    if not mark:  # perhaps a mistyped address, such as rtsp:/user:password@host
+        scheme, rest = "", url
+    colon, at, slash = rest.find(":"), rest.rfind("@"), rest.find("/")
+    if 0 <= colon < at and (not mark or slash < 0 or colon < slash):
+        url = f"{scheme}{mark}{rest[: colon + 1]}{HIDDEN}{rest[at:]}"
     return _QUERY.sub(rf"\g<1>{HIDDEN}", url)
 
 

@@ -111,7 +111,7 @@ class Reader(threading.Thread):
             self._set("failed", self.camera.url.clean(f"{type(error).__name__}: {error}"))
         finally:
             with self.changed:
-                if self.state in ("opening", "running", "reconnecting"):
+                if self.state in ("opening", "running"):
                     self.state = "ended"
                 self.done = True
                 self.changed.notify_all()

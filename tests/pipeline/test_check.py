@@ -1,7 +1,7 @@
 import pytest
-from conftest import write_audio, write_video
 
 import run_pipeline
+from tests.pipeline.numbered_videos import write_audio, write_video
 
 
 @pytest.fixture

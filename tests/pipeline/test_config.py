@@ -90,6 +90,10 @@ def test_all_keys_are_read(cams):
         # what does not go together
         ("cameras:\n- {id: a, url: a.mp4, place: {x: 1}}", ["place", "x and y"]),
         ("cameras:\n- {id: a, url: 'rtsp://h/x', start_time: '2024-05-01T08:00:00Z'}", ["start_t"]),
+        (
+            "cameras:\n- {id: a, url: 'http://h/x', live: true, start_time: 2024-05-01T08:00:00Z}",
+            ["start_time", "live"],
+        ),
         ("cameras:\n- {id: a, url: a.mp4, start_time: 2024-05-01T08:00:00}", ["timezone"]),
         ("cameras:\n- {id: a, url: a.mp4, start_time: 5}", ["start_time", "5"]),
         ("cameras:\n- {id: a, url: a.mp4, start_time: 2024-13-45T00:00:00Z}", ["month"]),

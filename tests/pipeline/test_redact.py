@@ -21,6 +21,10 @@ from pipeline.redact import SourceUrl, fill_variables, redact, redact_text
         ("rtsp://:hunter2@cam/s", "rtsp://:***@cam/s"),
         # IPv6
         ("rtsp://u:hunter2@[::1]:554/s", "rtsp://u:***@[::1]:554/s"),
+        # mistyped, so that it counts as a file's path
+        ("rtsp:/admin:hunter2@cam/s", "rtsp:***@cam/s"),
+        ("rtsp//admin:hunter2@cam/s", "rtsp//admin:***@cam/s"),
+        ("admin:hunter2@cam/s", "admin:***@cam/s"),
         # in the query
         ("http://cam/v.cgi?user=a&pwd=hunter2&n=1", "http://cam/v.cgi?user=a&pwd=***&n=1"),
         ("http://cam/v?access_token=hunter2", "http://cam/v?access_token=***"),

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from conftest import number_of, picture, write_audio, write_video
 
 from pipeline import decode
 from pipeline.config import CameraConfig
 from pipeline.redact import SourceUrl
 from pipeline.sources import Backoff, Sources
+from tests.pipeline.numbered_videos import number_of, picture, write_audio, write_video
 
 START = datetime(2024, 5, 1, 8, tzinfo=UTC)
 
@@ -62,7 +62,7 @@ def test_every_frame_of_a_file_in_order_with_its_time(video, name, keywords):
 def test_colours_are_bgr(tmp_path, monkeypatch):
     blue = np.zeros((120, 160, 3), np.uint8)
     blue[..., 0] = 255
-    monkeypatch.setattr("conftest.picture", lambda number: blue)
+    monkeypatch.setattr("tests.pipeline.numbered_videos.picture", lambda number: blue)
     batches, _ = run([camera("a", write_video(tmp_path / "a.mp4", frames=2))])
     mean = batches[0][0].image.reshape(-1, 3).mean(axis=0)
     assert mean[0] > 200 and mean[1] < 40 and mean[2] < 40
@@ -190,6 +190,7 @@ def test_a_file_cut_off_gives_the_frames_up_to_the_damage(video, tmp_path):
 def make_bad(folder):
     (folder / "empty.mp4").touch()
     (folder / "directory.mp4").mkdir()
+    os.mkfifo(folder / "pipe.mp4")
     (folder / "text.mp4").write_text("this is no video\n" * 50)
     (folder / "text.txt").write_text("FFmpeg would draw this as a film\n" * 50)
     write_audio(folder / "audio.m4a")
@@ -199,6 +200,7 @@ def make_bad(folder):
         "empty.mp4": "empty",
         "directory.mp4": "directory",
         "missing.mp4": "no such file",
+        "pipe.mp4": "no regular file",
         "text.mp4": "no video",
         "text.txt": "no video stream",
         "audio.m4a": "no video stream; it holds: audio aac",

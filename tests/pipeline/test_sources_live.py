@@ -8,11 +8,11 @@ import threading
 import time
 
 import pytest
-from conftest import number_of, write_video
 
 from pipeline.config import CameraConfig, load_cameras
 from pipeline.redact import SourceUrl
 from pipeline.sources import Sources
+from tests.pipeline.numbered_videos import number_of, write_video
 
 QUICK = {
     "open_timeout": 5.0,
@@ -263,7 +263,8 @@ def test_http_not_found(serve, start):
 def mjpeg():
     """A network camera's endless motion JPEG; `cut` breaks the connection after some frames."""
     import cv2
-    from conftest import picture
+
+    from tests.pipeline.numbered_videos import picture
 
     limits = [6, 1_000_000]
 

@@ -28,19 +28,19 @@ class StoreSettings(StrictModel):
         "(`crosscam.db` keeps them in `crosscam.media/`); must be given for PostgreSQL.",
     )
     commit_interval: float = Field(
-        default=0.4,
+        default=0.25,
         ge=0.01,
         le=1,
         title="Commit interval",
-        description="Seconds after which waiting rows are committed, at most: what a power cut "
-        "or a `kill -9` can cost.",
+        description="Seconds after which waiting rows are committed, at most: what a "
+        "`kill -9` can cost.",
     )
     commit_rows: int = Field(
-        default=5000,
-        ge=1,
+        default=10_000,
+        ge=200,
         le=100_000,
         title="Commit rows",
-        description="Rows that may wait before they are committed, even within the interval.",
+        description="Rows that may wait for their commit, at most; then the pipeline waits.",
     )
 
     @field_serializer("url")

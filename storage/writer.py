@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 HEARTBEAT_SECONDS = 5.0
+_BACKLOG_SECONDS = 0.2  # what waits must be written in about this time
+_FEWEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class Writer:
             engine: where to write.
             shown: the store's name in errors.
             interval: seconds that an operation waits for its commit, at most.
-            rows: rows that are committed even within the interval; twice as many may wait
-                before `put` makes its caller wait, so that no row waits long for its commit.
+            rows: rows that may wait, at most. Fewer where the disk or the server is slow:
+                `put` makes its caller wait rather than a row for its commit.
             heartbeat: called in a transaction every few seconds, however idle the store is.
         """
         self._engine = engine
@@ -84,6 +86,7 @@ class Writer:
         self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
         self._queue: queue.SimpleQueue[Sequence[Rows | Task]] = queue.SimpleQueue()
         self._waiting = 0
+        self._limit = float(_FEWEST)
         self._error: StoreError | None = None
         self._closed = False
         self._stop = Task(lambda connection, stale: None)
@@ -98,7 +101,7 @@ class Writer:
             StoreError: if the store is closed or an earlier write failed.
         """
         with self._room:
-            self._room.wait_for(lambda: self._waiting < 2 * self._rows or self._over())
+            self._room.wait_for(lambda: self._waiting < self._limit or self._over())
             self.check()
             self._waiting += _weight(operations)
             self._queue.put(operations)
@@ -145,9 +148,14 @@ class Writer:
                 _refuse(batch, self._error)
                 self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
                 continue
+            began = time.monotonic()
             self._write(batch)
+            weight = _weight(batch)
+            rate = weight / max(time.monotonic() - began, 1e-6)
             with self._room:
-                self._waiting -= _weight(batch)
+                self._waiting -= weight
+                if weight >= _FEWEST // 2:  # a small batch measures the commit, not the rows
+                    self._limit = min(max(_FEWEST, rate * _BACKLOG_SECONDS), self._rows)
                 self._room.notify_all()
 
     def _write(self, batch: Sequence[Rows | Task]) -> None:
@@ -179,7 +187,7 @@ class Writer:
                 return batch, True
             waited_for = any(isinstance(o, Task) and o.wanted for o in operations)
             rows += _weight(operations)
-            if waited_for or rows >= self._rows or time.monotonic() >= deadline:
+            if waited_for or 2 * rows >= self._limit or time.monotonic() >= deadline:
                 return batch, False
 
     def _commit(self, batch: Sequence[Rows | Task]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ POSTGRESQL_BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """URL with a {database} to fill in: CROSSCAM_TEST_POSTGRESQL, or a server of our own."""
     pytest.importorskip("psycopg", reason="psycopg is not installed (crosscam[postgresql])")
     if given := os.environ.get("CROSSCAM_TEST_POSTGRESQL"):
@@ -24,20 +25,14 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     initdb = shutil.which("initdb") or (str(POSTGRESQL_BIN[-1]) if POSTGRESQL_BIN else None)
     if initdb is None:
         pytest.skip("no PostgreSQL server programs here (initdb)")
-    folder = Path(tmp_path_factory.mktemp("postgresql"))
+    # Not pytest's own folder: that is closed to every other user, and the server must be one.
+    folder = Path(tempfile.mkdtemp(prefix="crosscam-postgresql-"))
     options: dict[str, str] = {}
     if os.geteuid() == 0:  # the server refuses to run as root
         try:
             shutil.chown(folder, "postgres")
         except LookupError:
             pytest.skip("PostgreSQL does not run as root and there is no user postgres")
-        for parent in folder.parents:
-            if (
-                parent.owner() == "root"
-                and not parent.stat().st_mode & 0o001
-                and parent != Path("/")
-            ):
-                parent.chmod(parent.stat().st_mode | 0o011)
         options = {"user": "postgres"}
     data = folder / "data"
     password = folder / "password"
@@ -66,6 +61,7 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     finally:
         server.terminate()
         server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait_until_ready(programs: Path, folder: Path) -> None:

@@ -17,9 +17,9 @@ class DetectorSettings(StrictModel):
         min_length=1,
         title="Detector",
         description="`auto`; `ssdlite` (small, works offline); a name that Ultralytics knows "
-        "(`yolo26n.pt`, downloaded once); or a path to Ultralytics weights (.pt) or to an RTMDet or "
-        "YOLOX file (.onnx). `auto` takes the first of: Ultralytics weights in the models folder or "
-        "downloadable, an .onnx file in the models folder, `ssdlite`; the log says which and why.",
+        "(`yolo26n.pt`, downloaded once); or a path to Ultralytics weights (.pt) or to an RTMDet "
+        "or YOLOX file (.onnx). `auto` takes the first of: Ultralytics weights in the models folder "
+        "or downloadable, an .onnx file in the models folder, `ssdlite`; the log says which and why.",
     )
     models: str = Field(
         default="models",
@@ -35,13 +35,14 @@ class DetectorSettings(StrictModel):
         description="Boxes below this confidence are dropped before tracking. Keep it low: the "
         "tracker uses unsure boxes to hold on to a person, never to begin a track.",
     )
-    iou: float = Field(
-        default=0.7,
+    iou: float | None = Field(
+        default=None,
         gt=0,
         le=1,
         title="Overlap",
         description="Of two boxes that overlap more than this (intersection over union) only the "
-        "surer one stays. Detectors that suppress duplicates themselves ignore it.",
+        "surer one stays. Empty: the detector's own value. Detectors without such a step "
+        "(YOLO26) ignore it.",
     )
     imgsz: int = Field(
         default=640,
@@ -57,8 +58,8 @@ class DetectorSettings(StrictModel):
         pattern=r"^(auto|none|[1-8]x[1-8])$",
         title="Tiles",
         description="Look at overlapping tiles besides the full frame, which finds smaller people "
-        "and costs one more run per tile: `none`, `auto` (only for `ssdlite`, whose input is tiny), "
-        "or columns x rows such as `2x3`.",
+        "and costs one more run per tile: `none`, `auto` (only for `ssdlite`, whose input is "
+        "tiny), or columns x rows such as `2x3`.",
     )
     batch: int = Field(
         default=8,

@@ -18,8 +18,9 @@ class DetectorSettings(StrictModel):
         title="Detector",
         description="`auto`; `ssdlite` (small, works offline); a name that Ultralytics knows "
         "(`yolo26n.pt`, downloaded once); or a path to Ultralytics weights (.pt) or to an RTMDet "
-        "or YOLOX file (.onnx). `auto` takes the first of: Ultralytics weights in the models folder "
-        "or downloadable, an .onnx file in the models folder, `ssdlite`; the log says which and why.",
+        "or YOLOX file (.onnx). `auto` takes the first of: Ultralytics weights in the models "
+        "folder or downloadable, an .onnx file in the models folder, `ssdlite`; the log says which "
+        "and why.",
     )
     models: str = Field(
         default="models",

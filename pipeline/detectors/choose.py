@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from pipeline.detectors.base import Detector
+from pipeline.detectors.tiles import TiledDetector
 from pipeline.settings import DetectorSettings
 from reid.errors import ConfigError, DataError, ModelError
 
@@ -27,11 +28,8 @@ def build_detector(settings: DetectorSettings) -> Detector:
         DataError: `ssdlite` (or `auto`, which ends there) cannot be downloaded.
     """
     detector = _automatic(settings) if settings.name == "auto" else _named(settings)
-    if settings.tiles not in ("auto", "none") and settings.name != SSDLITE:
-        from pipeline.detectors.tiles import TiledDetector, parse_tiles
-
-        if not isinstance(detector, TiledDetector):
-            detector = TiledDetector(detector, parse_tiles(settings.tiles))
+    if settings.tiles not in ("auto", "none") and not isinstance(detector, TiledDetector):
+        detector = TiledDetector(detector, settings.tiles)
     logger.info("detector: %s", detector.name)
     return detector
 

@@ -59,7 +59,9 @@ def letterbox(
     top = round(spare_y / 2 - 0.1) if centre else 0
     resized = image
     if (width, height) != (new_width, new_height):
-        resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+        resized = np.asarray(
+            cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR), np.uint8
+        )
     canvas = np.full((new_height + spare_y, new_width + spare_x, 3), GREY, np.uint8)
     canvas[top : top + new_height, left : left + new_width] = resized
     return Letterbox(canvas, (new_width / width, new_height / height), (left, top))

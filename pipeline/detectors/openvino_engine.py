@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.detectors.engines import Arrays
+
 if TYPE_CHECKING:
     import openvino
 
 logger = logging.getLogger(__name__)
-
-Arrays = list[NDArray[np.float32]]
 
 
 def cpu_has_bfloat16() -> bool:
@@ -32,9 +32,8 @@ class OpenVinoEngine:
 
     Args:
         model: the network; one float input, (N, 3, H, W).
-        scale: the network's input is `picture * scale + shift`.
+        scale: the network's input is `RGB picture * scale + shift`.
         shift: see `scale`.
-        rgb: True if the network wants RGB (the pictures are BGR).
         bfloat16: run in bfloat16; only sensible where `cpu_has_bfloat16()`.
     """
 
@@ -44,19 +43,18 @@ class OpenVinoEngine:
         *,
         scale: float = 1 / 255,
         shift: float = 0.0,
-        rgb: bool = True,
         bfloat16: bool = False,
     ) -> None:
         from openvino import Core
 
         self._core = Core()
         self._model = model
-        self._scale, self._shift, self._rgb = scale, shift, rgb
+        self._scale, self._shift = scale, shift
         self._precision = "bf16" if bfloat16 else "f32"
         self._queues: dict[tuple[int, int], Any] = {}
 
     def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Arrays]:
-        """Return the network's outputs, without batch axis, for each (H, W, 3) BGR uint8 picture."""
+        """Return the network's outputs, no batch axis, for each (H, W, 3) BGR uint8 picture."""
         results: list[Arrays] = [[] for _ in pictures]
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, picture in enumerate(pictures):
@@ -101,8 +99,7 @@ class OpenVinoEngine:
         steps.input().tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
         steps.input().tensor().set_color_format(ColorFormat.BGR)
         chain = steps.input().preprocess().convert_element_type(Type.f32)
-        if self._rgb:
-            chain = chain.convert_color(ColorFormat.RGB)
+        chain = chain.convert_color(ColorFormat.RGB)
         chain.mean(-self._shift / self._scale).scale(1 / self._scale)
         steps.input().model().set_layout(Layout("NCHW"))
         return steps.build()

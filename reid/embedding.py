@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from reid.checkpoint import default_weights, load_model, load_threshold
 from reid.config import ModelConfig
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
-from reid.model import QPM
+from reid.model import QPM, FoldedPartBranch
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
 
@@ -38,7 +39,8 @@ class Deployed(nn.Module):
 
     def __init__(self, model: QPM) -> None:
         super().__init__()
-        self.model = model
+        self.model = copy.deepcopy(model).eval()
+        self.model.part_branch = FoldedPartBranch(model.part_branch)
         self.register_buffer("mean", 255 * torch.tensor(MEAN[::-1]).view(1, 1, 1, 3))
         self.register_buffer("scale", 1 / (255 * torch.tensor(STD[::-1])).view(1, 1, 1, 3))
 

@@ -66,6 +66,44 @@ class PartBranch(nn.Module):
         return parts, quality
 
 
+class FoldedPartBranch(nn.Module):
+    """`PartBranch` in evaluation with its batch norms folded into the maps: same outputs, less work.
+
+    The scores are a batched product, not a sum over products: OpenVINO 2026.4
+    fuses the addition after such a sum along the wrong axis.
+    """
+
+    def __init__(self, branch: PartBranch) -> None:
+        super().__init__()
+        weight, bias = branch.feature_weight.detach(), branch.feature_bias.detach()
+        if branch.feature_norm is not None:
+            gain, shift = _affine(branch.feature_norm)
+            gain, shift = gain.view_as(bias), shift.view_as(bias)
+            weight, bias = weight * gain[:, None], bias * gain + shift
+        gain, shift = _affine(branch.quality_norm)
+        self.feature_weight = nn.Parameter(weight.clone())
+        self.feature_bias = nn.Parameter(bias.clone())
+        self.quality_weight = nn.Parameter(branch.quality_weight.detach() * gain[:, None])
+        self.quality_bias = nn.Parameter(shift)
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, K, C) z_k -> f_k (N, K, d), q_k (N, K) float32."""
+        parts = torch.einsum("nkc,kcd->nkd", pooled, self.feature_weight) + self.feature_bias
+        with torch.autocast(pooled.device.type, enabled=False):
+            by_part = pooled.float().transpose(0, 1)  # (K, N, C)
+            scores = torch.bmm(by_part, self.quality_weight.float()[..., None])
+            quality = torch.sigmoid(scores[..., 0].T + self.quality_bias.float())
+        return parts, quality
+
+
+def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Gain and shift of a batch norm in evaluation."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("the batch norm keeps no running statistics")
+    gain = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+    return gain, norm.bias.detach() - norm.running_mean * gain
+
+
 class IdentityAwareAttention(nn.Module):
     """ISA (Sec. III-B, Eqs. 4-8)."""
 

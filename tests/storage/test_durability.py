@@ -29,12 +29,15 @@ import sys, threading, time
 from storage.store import Store
 from tests.storage.samples import *
 
+def say(*words):
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")  # in one piece: two threads say things
+
 def watch():
     "Says how late this machine wakes a thread that sleeps."
     while True:
         began = time.time()
         time.sleep(0.05)
-        print("stall", time.time() - began - 0.05, 0, 0)
+        say("stall", time.time(), time.time() - began - 0.05, 0)
 
 threading.Thread(target=watch, daemon=True).start()
 store = Store.open(sys.argv[1], Path(sys.argv[2]))
@@ -45,12 +48,13 @@ while True:
     track = store.track_allocator().next_id()
     for frame in range(0, 200, 2):
         store.add_points(run, "door", track, points(2, first=frame))
-        print("point", time.time(), track, frame + 1)
+        say("point", time.time(), track, frame + 1)
     pictures = (exemplar(3), exemplar(7))
     store.save_tracklet(run, tracklet(track, embedded=embedding(track), exemplars=pictures))
     store.link(run, decision(track, store.identity_allocator().next_id()))
     store.close_track(track)
-    print("track", time.time(), track, 0, flush=True)
+    say("track", time.time(), track, 0)
+    sys.stdout.flush()
 """
 
 
@@ -67,9 +71,9 @@ def test_kill_9_loses_at_most_the_last_second(sqlite_url: str, tmp_path: Path) -
     media, acknowledged = tmp_path / "media", tmp_path / "acknowledged.txt"
     writer = _start_writer(sqlite_url, media, acknowledged)
     deadline = time.time() + 60
-    while acknowledged.read_bytes().count(b"track") < 3 and time.time() < deadline:
+    while acknowledged.read_bytes().count(b"track") < 10 and time.time() < deadline:
         time.sleep(0.02)
-    time.sleep(1.5)
+    time.sleep(2.0)
     killed = time.time()
     writer.send_signal(signal.SIGKILL)
     writer.wait()
@@ -81,9 +85,10 @@ def test_kill_9_loses_at_most_the_last_second(sqlite_url: str, tmp_path: Path) -
     boxes = set(plain.execute("SELECT track, frame FROM boxes"))
     links = {track for (track,) in plain.execute("SELECT track FROM current_links")}
     embedded = {track for (track,) in plain.execute("SELECT track FROM tracklets")}
-    said = [line.split() for line in acknowledged.read_text().rsplit("\n", 1)[0].splitlines()]
+    said = [line.split() for line in acknowledged.read_text().rsplit("\n", 1)[0].splitlines()[1:]]
     # The second is the store's; what a machine busy with other work adds to it is not.
-    stall = max(float(line[1]) for line in said if line[0] == "stall")
+    stalls = [(float(when), float(late)) for kind, when, late, _ in said if kind == "stall"]
+    stall = max(late for when, late in stalls if when > killed - 2)
     owed = 0
     for kind, when, track, frame in (line for line in said if line[0] in ("point", "track")):
         if float(when) > killed - 1 - 3 * stall:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from investigation.report_command import add_report
+
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this room's sub-commands to the front door's parser."""
+    add_report(commands)

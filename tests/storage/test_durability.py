@@ -43,7 +43,6 @@ threading.Thread(target=watch, daemon=True).start()
 store = Store.open(sys.argv[1], Path(sys.argv[2]))
 run = store.begin_run({}, CAMERAS)
 store.register_model("model-a", K, D, {})
-print("begun", flush=True)
 while True:
     track = store.track_allocator().next_id()
     for frame in range(0, 200, 2):
@@ -71,7 +70,7 @@ def test_kill_9_loses_at_most_the_last_second(sqlite_url: str, tmp_path: Path) -
     media, acknowledged = tmp_path / "media", tmp_path / "acknowledged.txt"
     writer = _start_writer(sqlite_url, media, acknowledged)
     deadline = time.time() + 60
-    while acknowledged.read_bytes().count(b"track") < 10 and time.time() < deadline:
+    while acknowledged.read_bytes().count(b"track") < 5 and time.time() < deadline:
         time.sleep(0.02)
     time.sleep(2.0)
     killed = time.time()
@@ -85,7 +84,7 @@ def test_kill_9_loses_at_most_the_last_second(sqlite_url: str, tmp_path: Path) -
     boxes = set(plain.execute("SELECT track, frame FROM boxes"))
     links = {track for (track,) in plain.execute("SELECT track FROM current_links")}
     embedded = {track for (track,) in plain.execute("SELECT track FROM tracklets")}
-    said = [line.split() for line in acknowledged.read_text().rsplit("\n", 1)[0].splitlines()[1:]]
+    said = [line.split() for line in acknowledged.read_text().rsplit("\n", 1)[0].splitlines()]
     # The second is the store's; what a machine busy with other work adds to it is not.
     stalls = [(float(when), float(late)) for kind, when, late, _ in said if kind == "stall"]
     stall = max(late for when, late in stalls if when > killed - 2)

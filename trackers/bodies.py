@@ -18,6 +18,7 @@ from trackers.records import Box
 HISTORY = 40  # boxes that vote on the expected height
 SHRINK = 0.85  # a box lower than this share of the expected height is partly hidden
 QUANTILE = 0.8
+FORGET = 8  # every so many padded boxes one is believed: somebody sat down
 MAX_ASPECT = 0.7  # width / height above which a box cut by the frame's edge cannot be whole
 WHOLE_ASPECT = 0.4  # width / height of a walking person
 EDGE = 2.0  # pixels from the frame's edge that count as touching it
@@ -36,6 +37,8 @@ class BodyHistory:
 
     def __init__(self) -> None:
         self._heights: deque[float] = deque(maxlen=HISTORY)
+        self._shapes: deque[float] = deque(maxlen=HISTORY)  # height / width
+        self._padded = 0
         self._edges: tuple[float, float] | None = None  # expected top and bottom
 
     def observe(self, box: Box, frame_height: int, num_parts: int) -> WholeBody:
@@ -50,14 +53,18 @@ class BodyHistory:
         whole = box
         if box.height < SHRINK * expected:
             whole = self._extend(box, expected, frame_height)
-        if whole is box:
+        self._padded = 0 if whole is box else self._padded + 1
+        if whole is box or self._padded % FORGET == 0:
             self._heights.append(box.height)
+            self._shapes.append(box.height / box.width)
         self._edges = (whole.top, whole.bottom)
         return WholeBody(whole, visible_shares(whole, box, num_parts))
 
     def _expected_height(self, box: Box, frame_height: int) -> float:
         if len(self._heights) >= 3:
-            return float(np.quantile(self._heights, QUANTILE))
+            # Who walks away gets narrower as well; who is hidden below the knee does not.
+            by_width = float(np.quantile(self._shapes, QUANTILE)) * box.width
+            return min(float(np.quantile(self._heights, QUANTILE)), by_width)
         cut = box.top <= EDGE or box.bottom >= frame_height - EDGE
         if cut and box.width > MAX_ASPECT * box.height:
             return box.width / WHOLE_ASPECT

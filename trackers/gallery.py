@@ -62,7 +62,7 @@ class Gallery:
 
     def measure(self, rows: Sequence[int]) -> None:
         """Fill the rows and columns of the three arrays for `rows`."""
-        embedded = [i for i, e in enumerate(self.entries) if e.tracklet.embedding is not None]
+        embedded = [i for i, e in enumerate(self.entries) if _usable(e.tracklet.embedding)]
         known = set(embedded)
         probes = [r for r in rows if r in known]
         for array, value in ((self.distance, FAR), (self.support, 0.0), (self.shared, 0.0)):
@@ -135,6 +135,14 @@ class Gallery:
             new = np.full((size, size), value, np.float32)
             new[: len(old), : len(old)] = old
             setattr(self, name, new)
+
+
+def _usable(embedding: PartEmbeddings | None) -> bool:
+    """False for none and for NaN or infinity, which would otherwise compare as anything."""
+    return embedding is not None and all(
+        bool(np.isfinite(a).all())
+        for a in (embedding.parts, embedding.global_parts, embedding.quality)
+    )
 
 
 def _tensors(embedding: PartEmbeddings) -> tuple[torch.Tensor, ...]:

@@ -230,6 +230,7 @@ class ClusterView:
         self._shared = _pairwise_max(weight, clusters)
         self.support = _pairwise_max(gallery.support.astype(np.float64), clusters)
         self._refused = np.eye(len(clusters), dtype=bool)
+        self._alive = np.ones(len(clusters), dtype=bool)
         self.distance = np.where(
             self._weights > 1e-9, self._weighted / np.maximum(self._weights, 1e-9), FAR
         )
@@ -247,7 +248,8 @@ class ClusterView:
 
     def rival(self, a: int, b: int) -> float:
         """Distance from `a` to the nearest cluster that it may join and that excludes `b`."""
-        others = self._blocked[b] & ~self._blocked[a] & ~self._refused[a]
+        others = self._blocked[b] & ~self._blocked[a] & self._alive
+        others[a] = False
         return float(self.distance[a][others].min(initial=FAR))
 
     def forbid(self, a: int, b: int) -> None:
@@ -268,6 +270,7 @@ class ClusterView:
         self._refused[a] = self._refused[a] | self._refused[b]
         self._refused[:, a] = self._refused[a]
         self._refused[b] = self._refused[:, b] = True
+        self._alive[b] = False
         self._refused[a, a] = True
         mean = np.where(
             self._weights[a] > 1e-9, self._weighted[a] / np.maximum(self._weights[a], 1e-9), FAR

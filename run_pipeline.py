@@ -16,9 +16,11 @@ from importlib.metadata import PackageNotFoundError, version
 ROOMS = ("pipeline", "reid", "storage", "investigation")
 
 EPILOG = """examples:
+  crosscam demo                               four real cameras, then a contact sheet
   crosscam run --cameras cams.yaml            watch every camera in cams.yaml
   crosscam check cams.yaml                    open every camera once and print a table
   crosscam export --store sqlite:///crosscam.db --format mot --out out/
+  crosscam report --store sqlite:///crosscam.db --out report.html
   crosscam embed --images crops/ --out crops.npz
 
 `run_pipeline.py --cameras cams.yaml` is `crosscam run --cameras cams.yaml`.
@@ -34,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=_version())
+    parser.set_defaults(main=main)  # a command that is made of other commands calls them by it
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for room in ROOMS:
         importlib.import_module(f"{room}.commands").add_commands(commands)

@@ -1,1 +1,1 @@
-"""People ask the store questions here: reports now; search and replay later. Never the live pipeline."""
+"""People ask the store questions here: reports now; search and replay later."""

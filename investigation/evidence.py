@@ -62,19 +62,19 @@ def explain(row: LedgerRow, camera: str) -> Evidence:
 
 
 def _link(row: LedgerRow) -> str:
-    text = f"Looks alike: {_measured(row)}."
+    text = f"Looks like identity {row.identity}: {_measured(row)}."
     if row.support is not None:
-        text += f" Support {row.support:.2f}: how much of the body both show."
+        text += f" Support {row.support:.2f}."
     if row.runner_up is not None:
-        text += f" The next who could have been meant is at {row.runner_up:.3f}."
+        text += f" Next nearest: {row.runner_up:.3f}."
     return text
 
 
 def _create(row: LedgerRow) -> str:
     if row.distance is None:
-        return sentence(row.reason)
-    who = "The most alike" if row.candidate is None else f"The most alike, identity {row.candidate},"
-    return f"Looks like nobody known so far. {who} is not near enough: {_measured(row)}."
+        return f"Begins this identity: {sentence(row.reason, capital=False)}"
+    nearest = "The nearest" if row.candidate is None else f"Identity {row.candidate}, the nearest,"
+    return f"Looks like nobody known so far. {nearest} is not near enough: {_measured(row)}."
 
 
 def _abstain(row: LedgerRow) -> str:
@@ -93,9 +93,10 @@ def _measured(row: LedgerRow) -> str:
     return f"distance {row.distance:.3f}, {relation} the threshold {row.threshold:.3f}"
 
 
-def sentence(text: str) -> str:
-    """Text as a sentence: a capital at its beginning, a stop at its end."""
+def sentence(text: str, *, capital: bool = True) -> str:
+    """Text as a sentence: a capital at its beginning (unless unwanted), a stop at its end."""
     text = text.strip()
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    first = text[0].upper() if capital else text[0]
+    return first + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -82,7 +82,7 @@ class Model:
 
 
 def write_report(
-    reader: StoreReader, out: Path, run: int | None = None, *, crops: int = 3, limit: int = 500
+    reader: StoreReader, out: Path, run: int | None = None, *, crops: int = 2, limit: int = 500
 ) -> Counts:
     """Write a run's contact sheet.
 

@@ -39,7 +39,7 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--crops",
         type=int,
-        default=3,
+        default=2,
         metavar="N",
         help="pictures per track, at most (default: %(default)s)",
     )

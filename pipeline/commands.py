@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline.check import add_check_command
+from pipeline.demo import add_demo_command
 from pipeline.run_command import add_run_command
 
 
@@ -12,3 +13,4 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this room's sub-commands to the front door's parser."""
     add_run_command(commands)
     add_check_command(commands)
+    add_demo_command(commands)

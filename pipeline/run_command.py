@@ -135,8 +135,12 @@ def install_interrupt(stop: threading.Event) -> None:
 def start_logging(level: str, console: Console) -> None:
     """Log through rich, next to the live table."""
     import logging
+    import warnings
 
     from rich.logging import RichHandler
 
     handler = RichHandler(console=console, show_path=False, show_time=False)
     logging.basicConfig(level=level.upper(), handlers=[handler], format="%(message)s", force=True)
+    if level != "debug":  # what only their developers can use
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")

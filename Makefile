@@ -64,7 +64,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(BENCH_READY)
-	@set -e; for figure in benchmarks/bench_*.py; do $(BIN)/python "$$figure"; done
+	@set -e; for figure in startup pets embedding speed memory; do $(BIN)/python -m benchmarks.$$figure; done
 
 clean:
 	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

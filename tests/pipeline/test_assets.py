@@ -145,7 +145,7 @@ def test_masked(text: str, expected: str) -> None:
 
 def test_the_real_footage_is_what_shared_holds(shared: Path) -> None:
     """The pinned checksums belong to the four videos we know."""
-    pinned = {name: sha for name, sha in assets.FOOTAGE.members.values()}
+    pinned = dict(assets.FOOTAGE.members.values())
     for camera in assets.CAMERAS:
         video = shared / "footage" / "pose2sim" / f"multiperson_{camera}.mp4"
         assert digest(video.read_bytes()) == pinned[f"{camera}.mp4"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ def test_spans_cover_and_overlap(length: int, count: int) -> None:
     assert len(found) == count
     assert found[0][0] == 0
     assert found[-1][1] == length
-    for (_, before), (after, _) in zip(found, found[1:], strict=False):
+    for (_, before), (after, _) in itertools.pairwise(found):
         assert after < before, "a person on the seam is whole in no tile"
 
 

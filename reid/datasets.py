@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reid.errors import DataError
 
-MARKET_NAME = re.compile(r"^(-?\d+)_c(\d)s(\d)_(\d+)_\d+\.jpg$")
+MARKET_NAME = re.compile(r"^(-?\d+)_c(\d)s(\d)_(\d+)_\d+(?:\.jpg)+$")  # query has one .jpg.jpg
 
 
 @dataclass(frozen=True, slots=True)

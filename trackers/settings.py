@@ -18,21 +18,21 @@ class TrackerSettings(StrictModel):
         description="Which of Ultralytics' trackers: TrackTrack, ByteTrack, BoT-SORT or OC-SORT.",
     )
     high: float = Field(
-        default=0.6,
+        default=0.5,
         ge=0,
         le=1,
         title="Sure",
         description="Detections at or above this confidence are matched as sure ones.",
     )
     low: float = Field(
-        default=0.25,
+        default=0.1,
         ge=0,
         le=1,
         title="Unsure",
         description="Detections between this and `high` only continue a track, never begin one.",
     )
     new: float = Field(
-        default=0.7,
+        default=0.6,
         ge=0,
         le=1,
         title="New track",
@@ -105,6 +105,22 @@ class MatchingSettings(StrictModel):
         title="Threshold",
         description="Mean distance (Eq. 15, 0..2) below which tracks are linked. Empty: the value "
         "that was calibrated for the model on held-out training identities.",
+    )
+    recency: float = Field(
+        default=0.055,
+        ge=0,
+        le=1,
+        title="Recency",
+        description="How much the threshold sinks for every factor e of seconds (from one on) since "
+        "the person was last seen: many others have come by meanwhile. Fitted by logistic "
+        "regression on held-out Market-1501 identities (`python -m reid.calibrate`).",
+    )
+    recency_limit: float = Field(
+        default=0.1,
+        ge=0,
+        le=2,
+        title="Recency limit",
+        description="The threshold sinks by this much at most, however long ago it was.",
     )
     margin: float = Field(
         default=0.02,

@@ -116,7 +116,7 @@ class MatchingSettings(StrictModel):
         "regression on held-out Market-1501 identities (`python -m reid.calibrate`).",
     )
     recency_limit: float = Field(
-        default=0.1,
+        default=0.15,
         ge=0,
         le=2,
         title="Recency limit",

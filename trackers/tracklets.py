@@ -13,7 +13,7 @@ from reid.pooling import pool
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
 from trackers.bodies import BodyHistory, WholeBody, crop
-from trackers.records import Box, Exemplar, TrackedBox, Tracklet, TrackPoint
+from trackers.records import Box, Exemplar, Tracklet, TrackPoint
 
 CROP_MARGIN = 0.04  # training crops show a little around the person
 MAX_COVERED = 0.7  # a person hidden more than this is not worth a crop

@@ -55,7 +55,9 @@ class ColourDetector:
             rows, columns = np.nonzero(near)
             if len(rows) > 200:
                 box = Box(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-                found.append(Detection(Box(*map(float, (box.left, box.top, box.right, box.bottom))), 0.95))
+                found.append(
+                    Detection(Box(*map(float, (box.left, box.top, box.right, box.bottom))), 0.95)
+                )
         return found
 
 
@@ -79,7 +81,9 @@ class ColourEmbedder:
         self.crops += len(crops)
         rows = []
         for crop in crops:
-            middle = crop[crop.shape[0] // 4 : -crop.shape[0] // 4, crop.shape[1] // 4 : -crop.shape[1] // 4]
+            middle = crop[
+                crop.shape[0] // 4 : -crop.shape[0] // 4, crop.shape[1] // 4 : -crop.shape[1] // 4
+            ]
             mean = middle.reshape(-1, 3).mean(0) - 128
             rows.append(np.concatenate([mean, np.zeros(5)]))
         parts = np.repeat(np.array(rows, np.float32)[:, None], 6, axis=1)

@@ -37,7 +37,7 @@ class TorchEngine:
         self._device, self._batch = device, batch
         self._scale, self._shift = scale, shift
         self._dtype: torch.dtype = getattr(torch, precision)
-        self._module = module.eval().to(device=device, dtype=self._dtype)
+        self._module = module.eval().to(device=device, dtype=torch.float32)
 
     def run(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Arrays]:
         """Return the network's outputs, no batch axis, for each (H, W, 3) BGR uint8 picture."""
@@ -55,10 +55,14 @@ class TorchEngine:
 
     def _infer(self, stack: NDArray[np.uint8]) -> Arrays:
         """(B, H, W, 3) BGR uint8 to the outputs, (B, ...) float32 each."""
-        with torch.inference_mode():
+        kind = torch.device(self._device).type
+        half = self._dtype != torch.float32
+        # autocast, not a cast of the whole module: box coordinates stay in float32, where half
+        # precisions would round them to whole pixels
+        with torch.inference_mode(), torch.autocast(kind, self._dtype, enabled=half):
             bgr = torch.from_numpy(stack).to(self._device)
             rgb = bgr.flip(-1).permute(0, 3, 1, 2).float() * self._scale + self._shift
-            outputs = self._module(rgb.to(self._dtype).contiguous())
+            outputs = self._module(rgb.contiguous())
             if isinstance(outputs, torch.Tensor):
                 outputs = (outputs,)
             tensors = [o for o in outputs if isinstance(o, torch.Tensor)]

@@ -18,6 +18,7 @@ from benchmarks.mot import evaluate
 from pipeline.detectors import build_detector
 from pipeline.records import Frame
 from pipeline.settings import DetectorSettings
+from reid.quiet import no_reports
 from trackers.allocator import CountingAllocator
 from trackers.gaps import GapFiller
 from trackers.records import Detection
@@ -63,9 +64,7 @@ def track(found: Sequence[list[Detection]], settings: TrackerSettings, out: Path
 
 def peer(video: Path, weights: Path, out: Path) -> Path:
     """`YOLO.track` with BoT-SORT, all its defaults, as a user would call it."""
-    from pipeline.detectors.ultra import quiet
-
-    quiet()
+    no_reports()
     from ultralytics import YOLO
 
     lines = []

@@ -7,7 +7,6 @@ BoT-SORT and OC-SORT follow the papers of those names.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid.errors import ConfigError
+from reid.quiet import no_reports
 from trackers.allocator import IdAllocator
 from trackers.records import Box, Detection, TrackedBox
 from trackers.settings import TrackerSettings
@@ -123,9 +123,7 @@ def _boxes(table: NDArray[np.float32]) -> Any:
 
 def _build(settings: TrackerSettings, frame_rate: float) -> Any:
     """Ultralytics' tracker object; its arguments as in its own YAML files."""
-    os.environ.setdefault("YOLO_VERBOSE", "False")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "False")
-    os.environ.setdefault("YOLO_OFFLINE", "True")
+    no_reports()
     from ultralytics.trackers.bot_sort import BOTSORT
     from ultralytics.trackers.byte_tracker import BYTETracker
     from ultralytics.trackers.oc_sort import OCSORT

@@ -10,6 +10,7 @@ from pipeline.detectors.base import Detector
 from pipeline.detectors.tiles import TiledDetector
 from pipeline.settings import DetectorSettings
 from reid.errors import ConfigError, DataError, ModelError
+from reid.quiet import no_reports
 
 logger = logging.getLogger(__name__)
 
@@ -120,9 +121,7 @@ def download(name: str) -> Path:
         raise ModelError(f"detector weights {name} are not there")
     if not reachable(*DOWNLOADS):
         raise ModelError(f"{name} is not on this machine and {DOWNLOADS[0]} cannot be reached")
-    from pipeline.detectors.ultra import quiet
-
-    quiet()
+    no_reports()
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
     if name not in GITHUB_ASSETS_NAMES:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detectors.engines import Arrays
+from reid.quiet import no_reports
 
 if TYPE_CHECKING:
     import openvino
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 def cpu_has_bfloat16() -> bool:
     """True where the CPU has bfloat16 in hardware; elsewhere it is far slower than float32."""
+    no_reports()
     from openvino import Core
 
     return "BF16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -45,6 +47,7 @@ class OpenVinoEngine:
         shift: float = 0.0,
         bfloat16: bool = False,
     ) -> None:
+        no_reports()
         from openvino import Core
 
         self._core = Core()

@@ -22,6 +22,7 @@ from pipeline.detectors.tensorflow_graph import Node, read_graph
 from pipeline.records import Frame
 from pipeline.settings import DetectorSettings
 from reid.errors import ModelError
+from reid.quiet import no_reports
 from trackers.records import Detection
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ def _network(nodes: Mapping[str, Node]) -> nn.Module:
 
 def _for_openvino(network: nn.Module) -> openvino.Model:
     """The network as an OpenVINO model."""
+    no_reports()
     import openvino
     import torch
 

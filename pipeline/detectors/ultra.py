@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from pipeline.detectors.letterbox import Letterbox, letterbox
 from pipeline.records import Frame
 from pipeline.settings import DetectorSettings
 from reid.errors import ModelError
+from reid.quiet import no_reports
 from trackers.records import Detection
 
 if TYPE_CHECKING:
@@ -36,13 +36,6 @@ PERSON = 0  # the class's number in COCO, on which Ultralytics' detectors are tr
 STRIDE = 32
 IOU = 0.7  # two boxes that overlap more are one, as Ultralytics does by default
 MOST = 300  # boxes kept per picture, as Ultralytics does
-
-
-def quiet() -> None:
-    """Before Ultralytics is imported: no printing, no usage reports, no installing."""
-    os.environ.setdefault("YOLO_VERBOSE", "False")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "False")
-    os.environ.setdefault("YOLO_OFFLINE", "True")  # no usage reports, no update checks
 
 
 class UltralyticsDetector:
@@ -106,7 +99,7 @@ def load(weights: Path) -> Any:
     """
     if not weights.is_file():
         raise ModelError(f"detector weights {weights} are not there")
-    quiet()
+    no_reports()
     from ultralytics import YOLO
 
     try:
@@ -126,6 +119,7 @@ def exported(weights: Path) -> openvino.Model:
 
     The cache's key is the weights' SHA-256 and Ultralytics' version: changed weights export anew.
     """
+    no_reports()
     import ultralytics
     from openvino import Core
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.detectors.ultra import UltralyticsDetector, exported, load, quiet
+from pipeline.detectors.ultra import UltralyticsDetector, exported, load
 from pipeline.settings import DetectorSettings
 from reid.errors import ConfigError, ModelError
+from reid.quiet import no_reports
 from tests.pipeline.detector_frames import as_array, average_precision, read_frames, read_truth
 
 INDICES = list(range(0, 795, 100))
@@ -17,7 +18,7 @@ INDICES = list(range(0, 795, 100))
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
 def test_boxes_equal_ultralytics_predict(shared: Path, name: str, backend: str) -> None:
     """The same people, to a hundredth of a pixel, whole frames and odd sizes mixed."""
-    quiet()
+    no_reports()
     from ultralytics import YOLO
 
     frames = read_frames(shared / "footage" / "pets_full.avi", INDICES[::3])

@@ -20,6 +20,7 @@ from reid.config import ModelConfig
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
 from reid.model import QPM, FoldedPartBranch
+from reid.quiet import no_reports
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
 
@@ -137,7 +138,9 @@ class Embedder:
             shape = (0, self.config.num_parts, self.config.dim)
             empty = np.zeros(shape, np.float32)
             return PartEmbeddings(empty, empty, empty[..., 0], self.fingerprint)
-        parts, global_parts, quality = (np.concatenate(column) for column in zip(*outputs, strict=True))
+        parts, global_parts, quality = (
+            np.concatenate(column) for column in zip(*outputs, strict=True)
+        )
         return PartEmbeddings(parts, global_parts, quality, self.fingerprint)
 
     def _resize(self, crop: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
@@ -175,6 +178,7 @@ class OpenVinoBackend:
     """OpenVINO on the CPU; the batch dimension stays open."""
 
     def __init__(self, deployed: Deployed, half: bool) -> None:
+        no_reports()
         import openvino as ov
 
         config = deployed.model.config

@@ -190,10 +190,12 @@ def _session(file: Path, settings: DetectorSettings) -> Any:
 
     if not file.is_file():
         raise ModelError(f"detector file {file} is not there")
-    providers = ["CPUExecutionProvider"]
-    if pick_device(settings.device).startswith("cuda"):
+    providers: list[Any] = ["CPUExecutionProvider"]
+    device = pick_device(settings.device)
+    if device.startswith("cuda"):
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-            providers.insert(0, "CUDAExecutionProvider")
+            number = int(device.partition(":")[2] or 0)
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": number}))
         elif settings.device != "auto":
             raise ConfigError(
                 f"detector.device is '{settings.device}', but this onnxruntime has no CUDA "

@@ -89,7 +89,9 @@ def main() -> None:
         "bare trunk, OpenVINO": rate(bare_openvino(half), options.seconds),
     }
     limit = max(limits.values())
-    rows: list[tuple[object, ...]] = [(n, precision, f"{r:.1f}", r / limit) for n, r in limits.items()]
+    rows: list[tuple[object, ...]] = [
+        (n, precision, f"{r:.1f}", r / limit) for n, r in limits.items()
+    ]
     for backend in ("compile", "openvino"):
         found = rate(ours(backend, half), options.seconds)
         rows.append((f"QPM, {backend}", precision, f"{found:.1f}", found / limit))

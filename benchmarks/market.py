@@ -1,6 +1,6 @@
 """Rank-1 and mAP of a model on Market-1501 (single query, two-stage), and on Partial-REID.
 
-    python -m benchmarks.market --data market1501/ [--partial partial_reid/] [--weights FILE]
+python -m benchmarks.market --data market1501/ [--partial partial_reid/] [--weights FILE]
 """
 
 from __future__ import annotations

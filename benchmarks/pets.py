@@ -37,7 +37,9 @@ def one_camera(folder: Path) -> tuple[object, ...]:
     videos = {"pets": need("footage", "pets_full.avi")}
     result = run_pipeline(folder, videos, pipeline_config(), "one")
     found = export_mot(result.store, folder / "one")
-    return row("crosscam", evaluate(need("footage", "pets_full_gt.txt"), found / "pets.txt", FRAMES))
+    return row(
+        "crosscam", evaluate(need("footage", "pets_full_gt.txt"), found / "pets.txt", FRAMES)
+    )
 
 
 def two_cameras(folder: Path) -> tuple[object, ...]:
@@ -63,7 +65,10 @@ def ultralytics_track(folder: Path) -> tuple[object, ...]:
         if found.boxes is None or found.boxes.id is None:
             continue
         for box, track, confidence in zip(
-            found.boxes.xyxy.tolist(), found.boxes.id.tolist(), found.boxes.conf.tolist(), strict=True
+            found.boxes.xyxy.tolist(),
+            found.boxes.id.tolist(),
+            found.boxes.conf.tolist(),
+            strict=True,
         ):
             left, top, right, bottom = box
             size = f"{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f}"

@@ -1,6 +1,6 @@
 """`run_pipeline.py --help` answers within half a second.
 
-    python -m benchmarks.startup
+python -m benchmarks.startup
 """
 
 from __future__ import annotations

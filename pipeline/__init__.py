@@ -1,1 +1,1 @@
-"""Sources, detectors, the runner that joins the stages, live metrics. May import all rooms above."""
+"""Sources, detectors, the runner that joins the stages. May import all rooms above."""

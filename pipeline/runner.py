@@ -177,9 +177,7 @@ class Runner:
             self._embedder.fingerprint, shape.num_parts, shape.dim, shape.model_dump(mode="json")
         )
 
-    def _detected(
-        self, sources: Sources
-    ) -> Iterator[tuple[list[Frame], list[list[Detection]]]]:
+    def _detected(self, sources: Sources) -> Iterator[tuple[list[Frame], list[list[Detection]]]]:
         for frames in sources.batches(self._config.runtime.batch):
             yield frames, self._detector.process(frames)
 

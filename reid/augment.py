@@ -64,9 +64,7 @@ def colour_jitter(images: Tensor, strength: float, generator: torch.Generator) -
     return (((images - mean) * contrast + mean) * brightness * gains).clamp(0, 1)
 
 
-def cover(
-    images: Tensor, chance: float, generator: torch.Generator, *, from_batch: bool
-) -> Tensor:
+def cover(images: Tensor, chance: float, generator: torch.Generator, *, from_batch: bool) -> Tensor:
     """Cover a rectangle of each chosen image.
 
     Without `from_batch`: random erasing (Zhong et al. 2020), area 2-40 %,

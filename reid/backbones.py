@@ -132,7 +132,8 @@ class _PreActivationBlock(nn.Module):
         out = self.convs[0](active)
         out = self.convs[1](torch.relu(self.norms[1](out)))
         out = self.convs[2](torch.relu(self.norms[2](out)))
-        return out + skip
+        joined: Tensor = out + skip
+        return joined
 
 
 def _load_gluon(backbone: nn.Module, state: dict[str, Tensor], path: Path) -> list[str]:
@@ -140,8 +141,8 @@ def _load_gluon(backbone: nn.Module, state: dict[str, Tensor], path: Path) -> li
     wanted: dict[str, Tensor] = {}
 
     def norm(prefix: str, module: nn.Module) -> None:
-        wanted[f"{prefix}_gamma"] = module.weight.data  # type: ignore[union-attr,assignment]
-        wanted[f"{prefix}_beta"] = module.bias.data  # type: ignore[union-attr,assignment]
+        wanted[f"{prefix}_gamma"] = module.weight.data  # type: ignore[assignment]
+        wanted[f"{prefix}_beta"] = module.bias.data  # type: ignore[assignment]
         wanted[f"{prefix}_running_mean"] = module.running_mean  # type: ignore[assignment]
         wanted[f"{prefix}_running_var"] = module.running_var  # type: ignore[assignment]
 

@@ -77,7 +77,9 @@ def load_model(path: Path) -> tuple[QPM, str]:
             f"{path}: weights do not fit K={config.num_parts}, d={config.dim}: "
             f"{name} is {have}, expected {need}"
         )
-    model.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
+    model.load_state_dict(
+        {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+    )
     return model.eval(), file_fingerprint(path)
 
 

@@ -39,9 +39,7 @@ def part_distances(parts_p: Tensor, parts_g: Tensor) -> Tensor:
     )
 
 
-def part_distance(
-    parts_p: Tensor, quality_p: Tensor, parts_g: Tensor, quality_g: Tensor
-) -> Tensor:
+def part_distance(parts_p: Tensor, quality_p: Tensor, parts_g: Tensor, quality_g: Tensor) -> Tensor:
     """Eq. 2 for every pair, as a ratio of two matrix products: -> (P, G).
 
     With U = concat_k(q_k f_k / |f_k|), D = 1 - (U_p U_g^T) / (Q_p Q_g^T). A

@@ -19,7 +19,7 @@ from reid.checkpoint import default_weights, load_model, load_threshold
 from reid.config import ModelConfig
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
-from reid.model import QPM, FoldedPartBranch
+from reid.model import QPM, FoldedPartBranch, PartBranch
 from reid.quiet import no_reports
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
@@ -41,7 +41,8 @@ class Deployed(nn.Module):
     def __init__(self, model: QPM) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
-        self.model.part_branch = FoldedPartBranch(model.part_branch)
+        if isinstance(model.part_branch, PartBranch):
+            self.model.part_branch = FoldedPartBranch(model.part_branch)
         self.register_buffer("mean", 255 * torch.tensor(MEAN[::-1]).view(1, 1, 1, 3))
         self.register_buffer("scale", 1 / (255 * torch.tensor(STD[::-1])).view(1, 1, 1, 3))
 
@@ -160,7 +161,7 @@ class TorchBackend:
     def __init__(self, deployed: Deployed, device: str, half: bool, *, compiled: bool) -> None:
         self._device, self._half = device, half
         deployed.to(device)
-        deployed.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        deployed.model.to(memory_format=torch.channels_last)
         self._call: Any = torch.compile(deployed, dynamic=True) if compiled else deployed
 
     def __call__(self, crops: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:

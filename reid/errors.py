@@ -31,7 +31,7 @@ class ModelError(CrosscamError):
     """A model file is missing, damaged or does not fit the configuration."""
 
 
-class FingerprintMismatch(ModelError):
+class FingerprintMismatch(ModelError):  # noqa: N818 - says what happened, not that it did
     """Embeddings made by two different models were about to be compared."""
 
 

@@ -67,7 +67,7 @@ class PartBranch(nn.Module):
 
 
 class FoldedPartBranch(nn.Module):
-    """`PartBranch` in evaluation with its batch norms folded into the maps: same outputs, less work.
+    """`PartBranch` in evaluation, its batch norms folded into the maps: same outputs, less work.
 
     The scores are a batched product, not a sum over products: OpenVINO 2026.4
     fuses the addition after such a sum along the wrong axis.
@@ -131,7 +131,9 @@ class QPM(nn.Module):
         super().__init__()
         self.config = config
         self.backbone, channels = build_backbone(config.backbone)
-        self.part_branch = PartBranch(channels, config.dim, config.num_parts, config.part_norm)
+        self.part_branch: nn.Module = PartBranch(
+            channels, config.dim, config.num_parts, config.part_norm
+        )
         self.global_conv = nn.Conv2d(channels, config.dim, 1)
         self.attention = IdentityAwareAttention(config.dim)
 

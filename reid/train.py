@@ -13,6 +13,7 @@ import contextlib
 import csv
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,14 @@ from reid.augment import augment, normalise, to_input
 from reid.backbones import load_imagenet
 from reid.checkpoint import save_model
 from reid.config import TrainConfig
-from reid.datasets import IdentitySampler, fingerprint, hold_out, load_images, training_samples
+from reid.datasets import (
+    IdentitySampler,
+    Sample,
+    fingerprint,
+    hold_out,
+    load_images,
+    training_samples,
+)
 from reid.errors import DataError
 from reid.hardware import has_fast_bfloat16
 from reid.model import QPM, Classifiers
@@ -132,9 +140,7 @@ def loss_terms(
             "part_tp": losses.part_triplet_loss(parts, f.quality, labels, config.margin),
             "global_id": losses.global_identity_loss(reduced_logits.float(), labels, smooth),
             "pair_id": losses.pair_identity_loss(pair_logits.float(), f.quality, labels, smooth),
-            "global_tp": losses.global_triplet_loss(
-                global_parts, f.quality, labels, config.margin
-            ),
+            "global_tp": losses.global_triplet_loss(global_parts, f.quality, labels, config.margin),
         }
 
 
@@ -169,7 +175,7 @@ def storage_size(config: TrainConfig) -> tuple[int, int]:
     return min(config.model.height, 256), min(config.model.width, 128)
 
 
-def notes(config: TrainConfig, samples: list, epoch: int) -> dict[str, str]:  # type: ignore[type-arg]
+def notes(config: TrainConfig, samples: Sequence[Sample], epoch: int) -> dict[str, str]:
     """Header text of the model file."""
     return {
         "train": config.model_dump_json(),
@@ -226,5 +232,3 @@ class Checkpoint:
         heads.load_state_dict(state["heads"])
         optimizer.load_state_dict(state["optimizer"])
         return int(state["epoch"])
-
-

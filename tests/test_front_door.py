@@ -97,11 +97,11 @@ def test_weights_of_another_shape_are_named(tmp_path, shared):
 
 
 def test_real_footage_and_a_missing_file(tmp_path, shared):
-    footage = shared / "footage/pose2sim"
+    videos = [shared / f"footage/pose2sim/multiperson_cam0{n}.mp4" for n in (1, 2)]
+    rest = f"start_time: '{START}', max_fps: 6"
     cameras(
         tmp_path,
-        f"{{id: cam1, url: {footage / 'multiperson_cam01.mp4'}, start_time: '{START}', max_fps: 6}}",
-        f"{{id: cam2, url: {footage / 'multiperson_cam02.mp4'}, start_time: '{START}', max_fps: 6}}",
+        *(f"{{id: cam{n}, url: {video}, {rest}}}" for n, video in enumerate(videos, start=1)),
         "{id: gone, url: gone.mp4}",
     )
     result = start(command(tmp_path, pipeline=real(shared)), tmp_path)

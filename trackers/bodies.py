@@ -102,13 +102,13 @@ def crop(image: np.ndarray, box: Box, margin: float = 0.0) -> np.ndarray | None:
     left, top = round(box.left - dx), round(box.top - dy)
     right, bottom = round(box.right + dx), round(box.bottom + dy)
     height, width = image.shape[:2]
-    l, t, r, b = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    if r - l < 2 or b - t < 2:
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    if x1 - x0 < 2 or y1 - y0 < 2:
         return None
-    inner = image[t:b, l:r]
-    if (l, t, r, b) == (left, top, right, bottom):
+    inner = image[y0:y1, x0:x1]
+    if (x0, y0, x1, y1) == (left, top, right, bottom):
         return np.ascontiguousarray(inner)
     out = np.empty((bottom - top, right - left, 3), np.uint8)
     out[:] = inner.mean((0, 1))
-    out[t - top : b - top, l - left : r - left] = inner
+    out[y0 - top : y1 - top, x0 - left : x1 - left] = inner
     return out

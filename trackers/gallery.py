@@ -78,9 +78,9 @@ class Gallery:
         probe = tuple(t[chosen] for t in gallery)
         distance = self._two_stage(probe, gallery, chosen)
         support = probe[2] @ gallery[2].T
-        shared = support / (
-            probe[2].norm(dim=1)[:, None] * gallery[2].norm(dim=1)[None]
-        ).clamp_min(1e-12)
+        shared = support / (probe[2].norm(dim=1)[:, None] * gallery[2].norm(dim=1)[None]).clamp_min(
+            1e-12
+        )
         cells = np.ix_(probes, embedded)
         for array, block in (
             (self.distance, distance),

@@ -119,9 +119,7 @@ class CrossCameraMatcher:
                 continue
             for j, other in enumerate(entries):
                 if i != j:
-                    reason = conflict(
-                        entry.tracklet, other.tracklet, self._places, self._settings
-                    )
+                    reason = conflict(entry.tracklet, other.tracklet, self._places, self._settings)
                     grown[i, j] = grown[j, i] = reason is not None
         self._conflicts = grown
 
@@ -180,7 +178,7 @@ class CrossCameraMatcher:
     def _founding(
         self, view: ClusterView, row: int, identity: int, verdict: Verdict
     ) -> LinkDecision:
-        """A track that founds an identity: because it is like nobody, or because one cannot tell."""
+        """A track that founds an identity: it is like nobody, or one cannot tell."""
         candidate = None
         if verdict.other is not None and verdict.other in view.clusters:
             candidate = self._gallery.entries[view.clusters[verdict.other][0]].identity
@@ -208,9 +206,7 @@ class CrossCameraMatcher:
     def _forget(self, now: float) -> None:
         """Let go of what is older than the window or beyond the gallery's size."""
         entries = self._gallery.entries
-        rows = [
-            i for i, e in enumerate(entries) if e.tracklet.end >= now - self._settings.window
-        ]
+        rows = [i for i, e in enumerate(entries) if e.tracklet.end >= now - self._settings.window]
         rows = sorted(rows, key=lambda i: (entries[i].tracklet.end, i))[-self._settings.gallery :]
         if len(rows) < len(entries):
             rows.sort()
@@ -253,7 +249,7 @@ class ClusterView:
         self._alive = np.ones(len(clusters), dtype=bool)
         worst = np.where(weight > 0, gallery.distance, 0.0).astype(np.float64)
         self._worst = _pairwise_max(worst, clusters)
-        self._gap = -_pairwise_max(-_gaps(gallery), clusters)
+        self._gap = -_pairwise_max(-_gaps(gallery, settings.same_camera), clusters)
         self._measure()
 
     def _measure(self) -> None:
@@ -278,10 +274,11 @@ class ClusterView:
             ~self._blocked
             & (self._shared >= self._settings.min_support)
             & (self.distance < self.allowed)
+            & np.isfinite(self._gap)
         )
 
     def rival(self, a: int, b: int) -> tuple[float, float, bool]:
-        """The nearest cluster to `a` that excludes `b`: its cost, distance, and if `a` may join it."""
+        """The nearest cluster to `a` that excludes `b`: cost, distance, whether `a` may join it."""
         others = self._blocked[b] & ~self._blocked[a] & self._alive
         others[a] = False
         if not others.any():
@@ -323,12 +320,15 @@ class ClusterView:
         kept = min(known[0] | known[1], default=None)
         rows = self.clusters[a] + self.clusters[b]
         return [
-            r for r in rows if self._entries[r].identity is None or self._entries[r].identity != kept
+            r
+            for r in rows
+            if self._entries[r].identity is None or self._entries[r].identity != kept
         ]
 
     def best(self, index: int) -> Verdict:
         """Why a cluster joined nobody."""
-        open_to = [c for c in self.clusters if c != index and not self._blocked[index, c]]
+        possible = ~self._blocked[index] & np.isfinite(self._gap[index])
+        open_to = [c for c in self.clusters if c != index and possible[c]]
         if not open_to:
             return Verdict(None, None, None, None, None, "far")
         order = sorted(open_to, key=lambda c: (self.cost[index, c], c))
@@ -350,15 +350,24 @@ class ClusterView:
         )
 
 
-def _gaps(gallery: Gallery) -> NDArray[np.float64]:
-    """Seconds between every two tracklets, 0 where they overlap: (N, N)."""
+def _gaps(gallery: Gallery, same_camera: bool) -> NDArray[np.float64]:
+    """Seconds between every two tracklets, 0 where they overlap: (N, N).
+
+    Infinite for two of one camera, unless they may be linked directly.
+    """
     start = np.array([e.tracklet.start for e in gallery.entries])
     end = np.array([e.tracklet.end for e in gallery.entries])
     gap = np.maximum(start[:, None], start[None]) - np.minimum(end[:, None], end[None])
-    return np.asarray(np.maximum(gap, 0.0))
+    gap = np.maximum(gap, 0.0)
+    if not same_camera:
+        cameras = np.array([e.tracklet.camera for e in gallery.entries])
+        gap[cameras[:, None] == cameras[None]] = np.inf
+    return np.asarray(gap)
 
 
-def _pairwise_max(values: NDArray[np.float64], clusters: Sequence[list[int]]) -> NDArray[np.float64]:
+def _pairwise_max(
+    values: NDArray[np.float64], clusters: Sequence[list[int]]
+) -> NDArray[np.float64]:
     """(N, N) values and C clusters of rows -> (C, C) largest value between two clusters."""
     if not clusters:
         return np.zeros((0, 0))

@@ -96,7 +96,7 @@ class Exemplar:
         jpeg: the crop as embedded (padded to the whole body), JPEG bytes.
         quality: the K part qualities the model gave it.
         visible: per part, the share 0..1 of its rows that lie inside the detector's box.
-        score: how good the crop is as a picture (size, confidence, little overlap); higher is better.
+        score: how good the crop is as a picture (size, confidence, little overlap).
     """
 
     frame: int

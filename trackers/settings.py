@@ -98,6 +98,13 @@ class MatchingSettings(StrictModel):
     enabled: bool = Field(
         default=True, title="Matching", description="Link tracks over cameras to identities."
     )
+    same_camera: bool = Field(
+        default=False,
+        title="Same camera",
+        description="`true` links two tracks of one camera by their looks alone. `false` leaves "
+        "that to the tracker, which saw the motion between them, unless a track of another camera "
+        "stands between the two.",
+    )
     threshold: float | None = Field(
         default=None,
         ge=0,
@@ -111,9 +118,9 @@ class MatchingSettings(StrictModel):
         ge=0,
         le=1,
         title="Recency",
-        description="How much the threshold sinks for every factor e of seconds (from one on) since "
-        "the person was last seen: many others have come by meanwhile. Fitted by logistic "
-        "regression on held-out Market-1501 identities (`python -m reid.calibrate`).",
+        description="How much the threshold sinks for every factor e of seconds since the person "
+        "was last seen, from one second on: others have come by meanwhile. The default was fitted "
+        "by logistic regression on held-out Market-1501 identities.",
     )
     recency_limit: float = Field(
         default=0.15,

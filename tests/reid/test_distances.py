@@ -12,7 +12,11 @@ from tests.reid import naive
 
 def random_pair(seed: int, n: int = 5, k: int = 6, d: int = 8):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, k, d)), rng.normal(size=(n, k, d)) + 0.5, rng.uniform(0.01, 1, (n, k))
+    return (
+        rng.normal(size=(n, k, d)),
+        rng.normal(size=(n, k, d)) + 0.5,
+        rng.uniform(0.01, 1, (n, k)),
+    )
 
 
 def tensors(*arrays, dtype=torch.float64):

@@ -24,9 +24,7 @@ def batch(seed: int, k: int = 3, d: int = 5, classes: int = 4):
 def test_part_identity_loss_is_equation_1():
     _, _, logits, labels = batch(1)
     got = losses.part_identity_loss(torch.tensor(logits), labels)
-    total = sum(
-        naive.cross_entropy(logits[i, k], LABELS[i]) for i in range(6) for k in range(3)
-    )
+    total = sum(naive.cross_entropy(logits[i, k], LABELS[i]) for i in range(6) for k in range(3))
     assert float(got) == pytest.approx(total / 6, abs=1e-12)
 
 

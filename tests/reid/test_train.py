@@ -42,7 +42,7 @@ def test_a_resumed_run_has_the_losses_of_an_unbroken_one(people, tmp_path, monke
     config = tiny(jitter=0.2, crop_padding=2)
     train(config, TrainPaths(people, tmp_path / "whole"), "cpu", compiled=False)
 
-    class Killed(Exception):
+    class Killed(Exception):  # noqa: N818
         pass
 
     import reid.train as module

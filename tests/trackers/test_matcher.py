@@ -116,9 +116,34 @@ def test_nobody_flies_across_the_picture():
         tracklet(1, "a", 0, 5, embedding(1, seed=1), at=(0, 100)),
         tracklet(2, "a", 5.2, 8, embedding(1, seed=2), at=(900, 100)),
     )
-    assert len({d.identity for d in run(matcher(), *items).values()}) == 2
+    assert len({d.identity for d in run(matcher(same_camera=True), *items).values()}) == 2
     again = tracklet(2, "a", 30, 35, embedding(1, seed=2), at=(900, 100))
-    assert len({d.identity for d in run(matcher(), items[0], again).values()}) == 1
+    assert len({d.identity for d in run(matcher(same_camera=True), items[0], again).values()}) == 1
+
+
+def test_two_tracks_of_one_camera_join_through_another_only():
+    items = (
+        tracklet(1, "a", 0, 5, embedding(1, seed=1)),
+        tracklet(2, "a", 8, 12, embedding(1, seed=2)),
+    )
+    assert len({d.identity for d in run(matcher(), *items).values()}) == 2
+    assert len({d.identity for d in run(matcher(same_camera=True), *items).values()}) == 1
+    between = tracklet(3, "b", 4, 9, embedding(1, seed=3))
+    assert len({d.identity for d in run(matcher(), *items, between).values()}) == 1
+
+
+def test_the_threshold_sinks_with_the_time_between():
+    items = (
+        tracklet(1, "a", 0, 5, embedding(1, noise=0.55, seed=1)),
+        tracklet(2, "b", 5, 12, embedding(1, noise=0.55, seed=2)),
+    )
+    soon = run(matcher(), *items)
+    assert soon[2].action == "link"
+    late = tracklet(2, "b", 3000, 3005, embedding(1, noise=0.55, seed=2))
+    found = run(matcher(), items[0], late)
+    assert found[2].action == "create"
+    assert found[2].threshold == pytest.approx(0.3 - 0.15)
+    assert soon[2].threshold == pytest.approx(0.3)
 
 
 def test_too_little_in_common_is_an_abstention():
@@ -208,9 +233,7 @@ def test_models_do_not_mix():
     other = embedding(1)
     other = PartEmbeddings(other.parts, other.global_parts, other.quality, "another")
     with pytest.raises(FingerprintMismatch):
-        run(
-            matcher(), tracklet(1, "a", 0, 5, embedding(1)), tracklet(2, "b", 10, 15, other)
-        )
+        run(matcher(), tracklet(1, "a", 0, 5, embedding(1)), tracklet(2, "b", 10, 15, other))
 
 
 def test_the_gallery_stays_bounded():
@@ -242,7 +265,9 @@ def test_gallery_distances_are_equation_15():
 
 
 def test_pairs_behind_the_first_n_stay_behind():
-    items = [tracklet(i, "a", i, i + 0.5, embedding(1, noise=0.05 * i, seed=i)) for i in range(1, 9)]
+    items = [
+        tracklet(i, "a", i, i + 0.5, embedding(1, noise=0.05 * i, seed=i)) for i in range(1, 9)
+    ]
     gallery = Gallery(gamma=0.6, top_n=2)
     gallery.add(items[:7])
     gallery.add(items[7:])

@@ -13,7 +13,10 @@ from trackers.tracklets import TrackletBuilder, covered_share
 IMAGE = np.random.default_rng(0).integers(0, 255, (400, 600, 3), dtype=np.uint8)
 
 
-def point(time: float, box: Box = Box(100, 100, 140, 200), confidence: float = 0.9) -> TrackPoint:
+BOX = Box(100, 100, 140, 200)
+
+
+def point(time: float, box: Box = BOX, confidence: float = 0.9) -> TrackPoint:
     return TrackPoint(int(time * 10), time, box, confidence)
 
 

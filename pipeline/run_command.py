@@ -107,13 +107,16 @@ def resolve_matching(config: PipelineConfig, embedder: Embedder) -> PipelineConf
     updates: dict[str, float] = {}
     if matching.gamma is None:
         updates["gamma"] = embedder.config.gamma
+    calibrated = embedder.thresholds
+    if matching.possible is None:
+        updates["possible"] = calibrated[1] if calibrated else matching.threshold or 0.0
     if matching.threshold is None:
-        if embedder.threshold is None:
+        if calibrated is None:
             raise ConfigError(
                 f"matching.threshold: the weights {config.embedding.weights!r} bring no calibrated "
                 "threshold; set one (0..2), or run `python -m reid.calibrate` on held-out people"
             )
-        updates["threshold"] = embedder.threshold
+        updates["threshold"] = calibrated[0]
     return config.model_copy(update={"matching": matching.model_copy(update=updates)})
 
 

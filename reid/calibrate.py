@@ -22,13 +22,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reid.checkpoint import calibration_file
+from reid.checkpoint import calibration_file, load_model
 from reid.distances import rescore
 from reid.embedding import Embedder, embed_files
 from reid.pooling import pool
 from reid.records import PartEmbeddings
 
 FALSE_ACCEPT = 1e-3
+POSSIBLE = 10  # times as many false accepts make a match merely possible
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Calibration:
     """The threshold and what it was chosen from."""
 
     threshold: float
+    possible: float
     false_accept: float
     true_accept: float
     pairs: int
@@ -110,14 +112,17 @@ def run(weights: Path, data: Path, held_out: int, false_accept: float) -> Calibr
     """Calibrate a model file."""
     from reid.settings import EmbeddingSettings
 
-    embedder = Embedder.from_settings(EmbeddingSettings(weights=str(weights)))
+    model, fingerprint = load_model(weights)
+    embedder = Embedder(model, fingerprint, EmbeddingSettings())
     tracklets, identities, cameras = market_tracklets(embedder, data, held_out, limit=6)
     distance = pair_distances(tracklets, embedder.config.gamma)
     upper = np.triu(cameras[:, None] != cameras[None], k=1)
     same = (identities[:, None] == identities[None])[upper]
     threshold, accepted = calibrate(distance[upper], same, false_accept)
+    possible, _ = calibrate(distance[upper], same, POSSIBLE * false_accept)
     return Calibration(
         round(threshold, 4),
+        round(possible, 4),
         false_accept,
         round(accepted, 4),
         int(upper.sum()),

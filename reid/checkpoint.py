@@ -106,8 +106,8 @@ def calibration_file(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def load_threshold(weights: Path, fingerprint: str) -> float | None:
-    """The link threshold calibrated for a model file, or None if there is none.
+def load_thresholds(weights: Path, fingerprint: str) -> tuple[float, float] | None:
+    """The link threshold and the `possible` distance of a model file, or None if there are none.
 
     Raises:
         ModelError: if the calibration is damaged or belongs to other weights.
@@ -117,9 +117,10 @@ def load_threshold(weights: Path, fingerprint: str) -> float | None:
         return None
     try:
         data = json.loads(path.read_text())
-        threshold, owner = float(data["threshold"]), data["fingerprint"]
+        threshold, possible = float(data["threshold"]), float(data["possible"])
+        owner = data["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a calibration: {error}") from error
     if owner != fingerprint:
         raise ModelError(f"{path}: calibrated for model {owner}, but the weights are {fingerprint}")
-    return threshold
+    return threshold, possible

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reid.augment import MEAN, STD
-from reid.checkpoint import default_weights, load_model, load_threshold
+from reid.checkpoint import default_weights, load_model, load_thresholds
 from reid.config import ModelConfig
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
@@ -67,7 +67,8 @@ class Embedder:
     Attributes:
         config: the model's configuration.
         fingerprint: of the weights; every embedding carries it.
-        threshold: the link distance calibrated for these weights, if there is one.
+        thresholds: the distances calibrated for these weights, if they are: below the first a
+            link is safe, below the second it is possible.
         description: backend, precision and device in words.
         batch: crops that go through the model together, at most.
     """
@@ -77,11 +78,11 @@ class Embedder:
         model: QPM,
         fingerprint: str,
         settings: EmbeddingSettings,
-        threshold: float | None = None,
+        thresholds: tuple[float, float] | None = None,
     ) -> None:
         self.config = model.config
         self.fingerprint = fingerprint
-        self.threshold = threshold
+        self.thresholds = thresholds
         self.batch = settings.batch
         device = resolve_device(settings.device)
         backend = settings.backend
@@ -112,7 +113,9 @@ class Embedder:
                 "this is for testing the plumbing only"
             )
             torch.manual_seed(UNTRAINED_SEED)
-            return Embedder(QPM(UNTRAINED).eval(), f"untrained-{UNTRAINED_SEED}", settings, 0.0)
+            return Embedder(
+                QPM(UNTRAINED).eval(), f"untrained-{UNTRAINED_SEED}", settings, (0.0, 0.0)
+            )
         if settings.weights == "default":
             path = default_weights()
             if not path.exists():
@@ -123,7 +126,7 @@ class Embedder:
         else:
             path = Path(settings.weights)
         model, fingerprint = load_model(path)
-        return Embedder(model, fingerprint, settings, load_threshold(path, fingerprint))
+        return Embedder(model, fingerprint, settings, load_thresholds(path, fingerprint))
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> PartEmbeddings:
         """Embed crops, each (h, w, 3) uint8 BGR of any size.

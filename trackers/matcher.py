@@ -37,7 +37,7 @@ class Verdict:
     runner_up: float | None
     support: float | None
     allowed: float | None
-    outcome: str  # join | far | thin | ambiguous | alone
+    outcome: str  # join | far | possible | thin | ambiguous | alone
 
 
 class CrossCameraMatcher:
@@ -182,6 +182,9 @@ class CrossCameraMatcher:
         candidate = None
         if verdict.other is not None and verdict.other in view.clusters:
             candidate = self._gallery.entries[view.clusters[verdict.other][0]].identity
+        if candidate is None and verdict.outcome in ("possible", "thin", "ambiguous"):
+            # The other was not known yet: this track is the first of the two, not in doubt.
+            verdict = Verdict(None, None, None, None, None, "far")
         action = "create" if verdict.outcome == "far" else "abstain"
         return self._decision(row, identity, action, verdict, candidate)
 
@@ -334,8 +337,11 @@ class ClusterView:
         order = sorted(open_to, key=lambda c: (self.cost[index, c], c))
         near = order[0]
         distance, allowed = float(self.distance[index, near]), float(self.allowed[index, near])
-        if distance >= allowed:
+        possible = max(self._settings.possible or 0.0, self._settings.threshold or 0.0)
+        if distance >= allowed + possible - (self._settings.threshold or 0.0):
             outcome = "far"
+        elif distance >= allowed:
+            outcome = "possible"
         elif self._shared[index, near] < self._settings.min_support:
             outcome = "thin"
         else:
@@ -382,12 +388,14 @@ def explain(action: str, verdict: Verdict) -> str:
     if verdict.outcome == "alone":
         return "no crop of this track was good enough to compare"
     if verdict.distance is None or verdict.allowed is None:
-        return "nobody known could have been here at this time"
+        return "nobody known so far could be this person"
     numbers = f"distance {verdict.distance:.3f}, allowed {verdict.allowed:.3f}"
     if action in ("link", "move"):
         return f"looks alike: {numbers}"
     if verdict.outcome == "thin":
         return f"not enough in common to tell: {numbers}, support {verdict.support:.3f}"
+    if verdict.outcome == "possible":
+        return f"alike, but not enough to link: {numbers}"
     if verdict.outcome == "ambiguous":
         rival = "" if verdict.runner_up is None else f", the other {verdict.runner_up:.3f}"
         return f"two people look equally alike: {numbers}{rival}"

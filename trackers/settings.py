@@ -113,6 +113,14 @@ class MatchingSettings(StrictModel):
         description="Mean distance (Eq. 15, 0..2) below which tracks are linked. Empty: the value "
         "that was calibrated for the model on held-out training identities.",
     )
+    possible: float | None = Field(
+        default=None,
+        ge=0,
+        le=2,
+        title="Possible",
+        description="Between the threshold and this distance nobody is linked, but the ledger "
+        "says who it may be: an abstention. Empty: the value calibrated with the threshold.",
+    )
     recency: float = Field(
         default=0.055,
         ge=0,

@@ -66,7 +66,7 @@ class ColourEmbedder:
 
     fingerprint = "colours"
     description = "colours"
-    threshold = 0.2
+    thresholds = (0.2, 0.2)
     batch = 8
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from reid.backbones import ResNet50V2, build_backbone, load_imagenet
-from reid.checkpoint import load_model, load_threshold, save_model
+from reid.checkpoint import load_model, load_thresholds, save_model
 from reid.config import ModelConfig
 from reid.errors import ModelError
 from reid.model import QPM, IdentityAwareAttention, PartBranch, region_average_pooling
@@ -148,8 +148,8 @@ def test_damaged_model_files_are_named(tmp_path, content):
 
 
 def test_calibration_of_other_weights_is_refused(tmp_path):
-    (tmp_path / "m.json").write_text('{"threshold": 0.2, "fingerprint": "abc"}')
+    (tmp_path / "m.json").write_text('{"threshold": 0.2, "possible": 0.3, "fingerprint": "abc"}')
     with pytest.raises(ModelError, match="calibrated for model abc"):
-        load_threshold(tmp_path / "m.safetensors", "def")
-    assert load_threshold(tmp_path / "m.safetensors", "abc") == 0.2
-    assert load_threshold(tmp_path / "none.safetensors", "abc") is None
+        load_thresholds(tmp_path / "m.safetensors", "def")
+    assert load_thresholds(tmp_path / "m.safetensors", "abc") == (0.2, 0.3)
+    assert load_thresholds(tmp_path / "none.safetensors", "abc") is None

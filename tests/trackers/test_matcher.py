@@ -146,6 +146,17 @@ def test_the_threshold_sinks_with_the_time_between():
     assert soon[2].threshold == pytest.approx(0.3)
 
 
+def test_alike_but_not_enough_is_an_abstention_that_names_the_candidate():
+    items = (
+        tracklet(1, "a", 0, 5, embedding(1, noise=0.55, seed=1)),
+        tracklet(2, "b", 10, 15, embedding(1, noise=0.55, seed=2)),
+    )
+    got = run(matcher(threshold=0.1, possible=0.5), *items)
+    assert (got[2].action, got[2].candidate) == ("abstain", got[1].identity)
+    assert "alike, but not enough to link" in got[2].reason
+    assert run(matcher(threshold=0.1, possible=0.1), *items)[2].action == "create"
+
+
 def test_too_little_in_common_is_an_abstention():
     legs = [0.001, 0.001, 0.001, 0.001, 0.9, 0.9]
     head = [0.9, 0.9, 0.001, 0.001, 0.001, 0.001]

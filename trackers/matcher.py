@@ -258,8 +258,9 @@ class ClusterView:
     def _measure(self) -> None:
         mean = self._weighted / np.maximum(self._weights, 1e-9)
         self.distance = np.where(self._weights > 1e-9, (mean + self._worst) / 2, FAR)
-        price = self._settings.recency * np.log1p(self._gap)
-        self.cost = self.distance + price
+        comparable = np.isfinite(self._gap)
+        price = self._settings.recency * np.log1p(np.where(comparable, self._gap, 0.0))
+        self.cost = np.where(comparable, self.distance + price, np.inf)
         threshold = self._settings.threshold or 0.0
         self.allowed = threshold - np.minimum(price, self._settings.recency_limit)
 

@@ -128,7 +128,7 @@ class MatchingSettings(StrictModel):
         title="Recency",
         description="How much the threshold sinks for every factor e of seconds since the person "
         "was last seen, from one second on: others have come by meanwhile. The default was fitted "
-        "by logistic regression on held-out Market-1501 identities.",
+        "by logistic regression on held-out Market-1501 identities (`benchmarks/market_links.py`).",
     )
     recency_limit: float = Field(
         default=0.15,

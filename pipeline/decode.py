@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import av
 import av.error
 import numpy as np
+from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -23,6 +24,11 @@ from numpy.typing import NDArray
 from pipeline.clock import FileClock, LiveClock
 from pipeline.config import CameraConfig
 from reid.errors import SourceError
+
+# A file's odd bytes in its metadata are no reason to refuse it. PyAV 19 dropped the switch.
+_LENIENT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 
 log = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
@@ -124,11 +130,11 @@ class VideoSource:
         self._check_file()
         began = time.monotonic()
         try:
-            self._container = av.open(
+            self._container: InputContainer = av.open(
                 camera.url.secret(),
                 options=self._options(),
                 timeout=(camera.open_timeout, camera.read_timeout),
-                metadata_errors="replace",
+                **_LENIENT,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             reason = self._reason(error)

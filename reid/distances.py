@@ -9,9 +9,12 @@ Shapes: P probes, G gallery items, K parts, d dimensions.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from reid.records import PartEmbeddings
 
 TINY = 1e-12
 
@@ -104,3 +107,12 @@ def rescore(
         global_distance(global_p, quality_p, global_g, quality_g),
         gamma,
     )
+
+
+def tensors(embedding: PartEmbeddings) -> tuple[Tensor, Tensor, Tensor]:
+    """Parts, global parts and quality as float32 tensors, in the order the functions here take."""
+    arrays = (embedding.parts, embedding.global_parts, embedding.quality)
+    parts, overall, quality = (
+        torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)) for a in arrays
+    )
+    return parts, overall, quality

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from reid.distances import part_distance, rescore
+from reid.distances import part_distance, rescore, tensors
 from reid.records import PartEmbeddings, check_same_model
 
 
@@ -39,8 +37,8 @@ def two_stage_order(
         (P, G) int64.
     """
     check_same_model(probe, gallery)
-    g = _tensors(gallery)
-    p = _tensors(probe)
+    g = tensors(gallery)
+    p = tensors(probe)
     n = min(top_n, len(gallery))
     orders = []
     for first in range(0, len(probe), block):
@@ -92,8 +90,3 @@ def accuracy(
     if not cmc:
         raise ValueError("no query has a true match in the gallery")
     return Accuracy(np.mean(cmc, axis=0), float(np.mean(precisions)), len(cmc))
-
-
-def _tensors(embedding: PartEmbeddings) -> tuple[Tensor, ...]:
-    arrays = (embedding.parts, embedding.global_parts, embedding.quality)
-    return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)

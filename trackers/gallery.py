@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reid.distances import part_distance, rescore
+from reid.distances import part_distance, rescore, tensors
 from reid.records import PartEmbeddings, check_same_model
 from trackers.records import Tracklet
 
@@ -72,7 +72,7 @@ class Gallery:
             return
         items = [self._embedding(i) for i in embedded]
         check_same_model(*items)
-        gallery = _tensors(PartEmbeddings.concatenate(items))
+        gallery = tensors(PartEmbeddings.concatenate(items))
         position = {row: i for i, row in enumerate(embedded)}
         chosen = torch.tensor([position[r] for r in probes])
         probe = tuple(t[chosen] for t in gallery)
@@ -141,12 +141,5 @@ def _usable(embedding: PartEmbeddings | None) -> bool:
     """False for none and for NaN or infinity, which would otherwise compare as anything."""
     return embedding is not None and all(
         bool(np.isfinite(a).all())
-        for a in (embedding.parts, embedding.global_parts, embedding.quality)
-    )
-
-
-def _tensors(embedding: PartEmbeddings) -> tuple[torch.Tensor, ...]:
-    return tuple(
-        torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))
         for a in (embedding.parts, embedding.global_parts, embedding.quality)
     )

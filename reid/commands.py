@@ -82,9 +82,9 @@ def run_embed(options: argparse.Namespace) -> int:
 
 def run_train(options: argparse.Namespace) -> int:
     """`crosscam train`."""
-    from reid.config import load_train_config
     from reid.hardware import resolve_device
     from reid.train import TrainPaths, train
+    from reid.train_config import load_train_config
 
     config = load_train_config(options.config)
     paths = TrainPaths(options.data, options.out, options.imagenet)

@@ -19,13 +19,11 @@ from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import nn
 
-from reid import losses
 from reid.augment import augment, normalise, to_input
 from reid.backbones import load_imagenet
 from reid.checkpoint import save_model
-from reid.config import TrainConfig
 from reid.datasets import (
     IdentitySampler,
     Sample,
@@ -37,6 +35,8 @@ from reid.datasets import (
 from reid.errors import DataError
 from reid.hardware import has_fast_bfloat16
 from reid.model import QPM, Classifiers
+from reid.objective import loss_terms
+from reid.train_config import TrainConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +124,6 @@ def train(config: TrainConfig, paths: TrainPaths, device: str, *, compiled: bool
             state.save(epoch + 1, model, heads, optimizer)
             save_model(model, paths.out / "model.safetensors", notes(config, samples, epoch + 1))
     return paths.out / "model.safetensors"
-
-
-def loss_terms(
-    model: nn.Module, heads: nn.Module, images: Tensor, labels: Tensor, config: TrainConfig
-) -> dict[str, Tensor]:
-    """The five terms of Eq. 14 on one batch."""
-    f = model(images)
-    part_logits, reduced_logits, pair_logits = heads(f)
-    with torch.autocast(images.device.type, enabled=False):
-        parts, global_parts = f.parts.float(), f.global_parts.float()
-        smooth = config.label_smoothing
-        return {
-            "part_id": losses.part_identity_loss(part_logits.float(), labels, smooth),
-            "part_tp": losses.part_triplet_loss(parts, f.quality, labels, config.margin),
-            "global_id": losses.global_identity_loss(reduced_logits.float(), labels, smooth),
-            "pair_id": losses.pair_identity_loss(pair_logits.float(), f.quality, labels, smooth),
-            "global_tp": losses.global_triplet_loss(global_parts, f.quality, labels, config.margin),
-        }
 
 
 def build_optimizer(config: TrainConfig, model: QPM, heads: nn.Module) -> torch.optim.Optimizer:

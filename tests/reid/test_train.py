@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from reid.config import ModelConfig, TrainConfig, load_train_config
+from reid.config import ModelConfig
 from reid.datasets import IdentitySampler, hold_out, labelled_folder, market1501, training_samples
 from reid.errors import ConfigError, DataError
 from reid.train import TrainPaths, rate_factor, train
+from reid.train_config import TrainConfig, load_train_config
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
     python -m benchmarks.market_links --data market1501/
 
 1. The price of waiting (`matching.recency`): a logistic regression of "same person" on the Eq. 15
-   distance and the log of the seconds between, over pairs of one sequence and two cameras.
+   distance and the log of the seconds between (`benchmarks.market_clock`), over pairs of two
+   cameras.
 2. The linkage: pairwise precision, recall and F1 of clustering with the mean of a cluster pair's
    distances, the largest, and halfway between, over thresholds (without the price of waiting).
 """
@@ -12,22 +13,21 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import print_table
+from benchmarks.market_clock import PAUSE, begins, market_clock
 from reid.calibrate import pair_distances
-from reid.datasets import MARKET_NAME, hold_out, training_samples
+from reid.datasets import hold_out, training_samples
 from reid.embedding import Embedder, embed_files
+from reid.market_tracks import group_tracks, spread
 from reid.pooling import pool
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
 
-FPS = 25.0
-PAUSE = 20.0  # seconds without a picture that end a tracklet
 PICTURES = 6  # of each tracklet, spread evenly
 
 Array = NDArray[np.float64]
@@ -35,50 +35,33 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tracklets:
-    """N tracklets: (N, N) distance and seconds between; (N,) identity, camera, sequence."""
+    """N tracklets: (N, N) distance and seconds between; (N,) identity and camera."""
 
     distance: Array
     gap: Array
     identity: NDArray[np.int64]
     camera: NDArray[np.int64]
-    sequence: NDArray[np.int64]
 
 
 def load(data: Path, weights: str, held_out: int) -> Tracklets:
     embedder = Embedder.from_settings(EmbeddingSettings(weights=weights))
-    groups: dict[tuple[int, int, int], list[tuple[float, Path]]] = {}
-    for sample in hold_out(training_samples(data), held_out)[1]:
-        match = MARKET_NAME.match(sample.path.name)
-        if match is not None:
-            key = (sample.identity, sample.camera, int(match[3]))
-            groups.setdefault(key, []).append((int(match[4]) / FPS, sample.path))
-    keys, spans, pooled = [], [], []
-    for key in sorted(groups):
-        for part in split(sorted(groups[key])):
-            rows = np.unique(np.linspace(0, len(part) - 1, PICTURES).round().astype(int))
-            crops = list(embed_files(embedder, [part[r][1] for r in rows]))
-            pooled.append(pool(PartEmbeddings.concatenate(crops)))
-            keys.append(key)
-            spans.append((part[0][0], part[-1][0]))
-    start, end = np.array(spans).T
+    clock = market_clock(data)
+    tracks = group_tracks(hold_out(training_samples(data), held_out)[1], PAUSE)
+    pooled = []
+    for track in tracks:
+        crops = embed_files(embedder, spread(track.paths, PICTURES))
+        pooled.append(pool(PartEmbeddings.concatenate(list(crops))))
+    start = np.array([begins(clock, t) + t.times[0] for t in tracks])
+    end = np.array([begins(clock, t) + t.times[-1] for t in tracks])
     gap = np.maximum(start[:, None], start[None]) - np.minimum(end[:, None], end[None])
     distance = pair_distances(PartEmbeddings.concatenate(pooled), embedder.config.gamma)
-    return Tracklets(distance.astype(float), np.maximum(gap, 0.0), *np.array(keys).T)
-
-
-def split(pictures: list[tuple[float, Path]]) -> list[list[tuple[float, Path]]]:
-    parts = [[pictures[0]]]
-    for before, now in pairwise(pictures):
-        if now[0] - before[0] > PAUSE:
-            parts.append([])
-        parts[-1].append(now)
-    return parts
+    keys = np.array([(t.identity, t.camera) for t in tracks])
+    return Tracklets(distance.astype(float), np.maximum(gap, 0.0), *keys.T)
 
 
 def price_of_waiting(t: Tracklets) -> tuple[float, float, int]:
     """Ratio of the regression's coefficients (Newton's method; both classes weigh the same)."""
-    pairs = np.triu(t.sequence[:, None] == t.sequence[None], 1)
-    pairs &= t.camera[:, None] != t.camera[None]
+    pairs = np.triu(t.camera[:, None] != t.camera[None], 1)
     same = (t.identity[:, None] == t.identity[None])[pairs]
     columns = [np.ones(pairs.sum()), t.distance[pairs], np.log1p(t.gap[pairs])]
     x = np.stack(columns, axis=1)
@@ -111,17 +94,11 @@ def cluster(distance: Array, blocked: NDArray[np.bool_], threshold: float, worst
 
 
 def scores(t: Tracklets, threshold: float, worst: float) -> tuple[float, float, float]:
-    right = found = true = 0
-    for sequence in np.unique(t.sequence):
-        rows = np.flatnonzero(t.sequence == sequence)
-        cells = np.ix_(rows, rows)
-        blocked = (t.camera[rows][:, None] == t.camera[rows][None]) & (t.gap[cells] == 0)
-        labels = cluster(t.distance[cells], blocked, threshold, worst)
-        same = np.triu(t.identity[rows][:, None] == t.identity[rows][None], 1)
-        linked = np.triu(labels[:, None] == labels[None], 1)
-        right += int((same & linked).sum())
-        found += int(linked.sum())
-        true += int(same.sum())
+    blocked = (t.camera[:, None] == t.camera[None]) & (t.gap == 0)
+    labels = cluster(t.distance, blocked, threshold, worst)
+    same = np.triu(t.identity[:, None] == t.identity[None], 1)
+    linked = np.triu(labels[:, None] == labels[None], 1)
+    right, found, true = int((same & linked).sum()), int(linked.sum()), int(same.sum())
     precision, recall = right / max(found, 1), right / max(true, 1)
     return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from reid.checkpoint import calibration_file, load_model
 from reid.distances import rescore
 from reid.embedding import Embedder, embed_files
+from reid.market_tracks import group_tracks, spread
 from reid.pooling import pool
 from reid.records import PartEmbeddings
 
@@ -83,16 +84,10 @@ def market_tracklets(
     embedder: Embedder, data: Path, held_out: int, limit: int
 ) -> tuple[PartEmbeddings, NDArray[np.int64], NDArray[np.int64]]:
     """Pooled tracklets of the held-out identities, their identities and cameras."""
-    from reid.datasets import MARKET_NAME, hold_out, training_samples
+    from reid.datasets import hold_out, training_samples
 
-    _, samples = hold_out(training_samples(data), held_out)
-    groups: dict[tuple[int, int, str], list[Path]] = {}
-    for sample in samples:
-        match = MARKET_NAME.match(sample.path.name)
-        sequence = match[3] if match else ""
-        groups.setdefault((sample.identity, sample.camera, sequence), []).append(sample.path)
-    keys = sorted(groups)
-    chosen = [_spread(groups[k], limit) for k in keys]
+    tracks = group_tracks(hold_out(training_samples(data), held_out)[1])
+    chosen = [spread(t.paths, limit) for t in tracks]
     embedded = PartEmbeddings.concatenate(
         list(embed_files(embedder, [p for paths in chosen for p in paths]))
     )
@@ -103,8 +98,8 @@ def market_tracklets(
     ]
     return (
         PartEmbeddings.concatenate(pooled),
-        np.array([k[0] for k in keys]),
-        np.array([k[1] for k in keys]),
+        np.array([t.identity for t in tracks]),
+        np.array([t.camera for t in tracks]),
     )
 
 
@@ -129,13 +124,6 @@ def run(weights: Path, data: Path, held_out: int, false_accept: float) -> Calibr
         len(tracklets),
         embedder.fingerprint,
     )
-
-
-def _spread(paths: Sequence[Path], limit: int) -> list[Path]:
-    ordered = sorted(paths)
-    if len(ordered) <= limit:
-        return ordered
-    return [ordered[round(i)] for i in np.linspace(0, len(ordered) - 1, limit)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

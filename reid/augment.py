@@ -1,4 +1,11 @@
-"""Augmentation of whole batches on the device: flip, pad and crop, jitter, erasing, paste."""
+"""Augmentation of whole batches on their device: flip, pad and crop, jitter, erasing, paste.
+
+Every random number is drawn at once by a CPU generator, so that one seed gives one batch on every
+device; all that follows is tensor arithmetic over the whole batch, without a look at its values.
+
+Shapes: N images (N, 3, H, W) RGB in 0..1; `u` (N, n) uniform draws in 0..1; a rectangle is a row
+(top, left, height, width) of an (N, 4) int64 tensor, pixels, and one of height 0 covers nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +17,7 @@ from reid.train_config import TrainConfig
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+ERASE_TRIES = 20
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -26,98 +34,121 @@ def to_input(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Apply every augmentation of `config` to (N, 3, H, W) in 0..1."""
-    images = random_flip(images, config.flip, generator)
-    images = pad_and_crop(images, config.crop_padding, generator)
-    images = colour_jitter(images, config.jitter, generator)
-    images = cover(images, config.paste, generator, from_batch=True)
-    return cover(images, config.erase, generator, from_batch=False)
+    """Apply every augmentation of `config`; `generator` is a CPU generator."""
+    n, columns = len(images), (1, 2, 5, 6, 1, 4 * ERASE_TRIES)
+    draws = torch.rand(n, sum(columns), generator=generator)
+    flip, shift, colour, paste, erase, patch = draws.to(images.device, non_blocking=True).split(
+        columns, dim=1
+    )
+    images = random_flip(images, flip[:, 0] < config.flip)
+    if config.crop_padding:
+        images = pad_and_crop(images, shift, config.crop_padding)
+    if config.jitter:
+        images = colour_jitter(images, colour, config.jitter)
+    if config.paste:
+        images = paste_occluder(images, paste, config.paste)
+    if config.erase:
+        images = random_erasing(images, patch, erase[:, 0] < config.erase)
+    return images
 
 
-def random_flip(images: Tensor, chance: float, generator: torch.Generator) -> Tensor:
-    """Mirror each image with the given chance."""
-    chosen = _uniform(len(images), generator) < chance
+def random_flip(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror the images that are `chosen`, (N,) bool."""
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
-def pad_and_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to `padding` pixels, black where nothing was."""
-    if padding == 0:
-        return images
-    n, _, h, w = images.shape
-    padded = F.pad(images, (padding,) * 4)
-    shifts = torch.randint(0, 2 * padding + 1, (n, 2), generator=generator).tolist()
-    return torch.stack(
-        [p[:, y : y + h, x : x + w] for p, (y, x) in zip(padded, shifts, strict=True)]
-    )
+def pad_and_crop(images: Tensor, u: Tensor, padding: int) -> Tensor:
+    """Shift each image by up to `padding` pixels both ways, black where nothing was. `u` (N, 2)."""
+    _, _, h, w = images.shape
+    top, left = _whole(u * (2 * padding + 1)).unbind(1)
+    rows = torch.arange(h, device=images.device) + top[:, None]
+    columns = torch.arange(w, device=images.device) + left[:, None]
+    return _take(F.pad(images, (padding,) * 4), _own(images), rows, columns)
 
 
-def colour_jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Change brightness, contrast and the balance of the channels."""
-    if strength == 0:
-        return images
-    n = len(images)
-    gains = 1 + strength * (2 * torch.rand(n, 3, 1, 1, generator=generator) - 1) * 0.5
-    contrast = 1 + strength * (2 * torch.rand(n, 1, 1, 1, generator=generator) - 1)
-    brightness = 1 + strength * (2 * torch.rand(n, 1, 1, 1, generator=generator) - 1)
+def colour_jitter(images: Tensor, u: Tensor, strength: float) -> Tensor:
+    """Change contrast, brightness and the balance of the channels. `u` (N, 5)."""
+    change = (strength * (2 * u - 1))[:, :, None, None]
+    contrast, brightness, gains = 1 + change[:, :1], 1 + change[:, 1:2], 1 + change[:, 2:] / 2
     mean = images.mean((1, 2, 3), keepdim=True)
     return (((images - mean) * contrast + mean) * brightness * gains).clamp(0, 1)
 
 
-def cover(images: Tensor, chance: float, generator: torch.Generator, *, from_batch: bool) -> Tensor:
-    """Cover a rectangle of each chosen image.
+def paste_occluder(images: Tensor, u: Tensor, chance: float) -> Tensor:
+    """Lay a piece of another image of the batch over a border region, as a passer-by would lie.
 
-    Without `from_batch`: random erasing (Zhong et al. 2020), area 2-40 %,
-    aspect 0.3-3.3, filled with the ImageNet mean. With `from_batch`: another
-    image of the batch lies over a border region (lower part, side, or upper
-    part), as another person or an object would.
+    The piece comes from elsewhere in the other image, so that its parts do not match. `u` (N, 6).
     """
-    if chance == 0:
-        return images
-    out = images.clone()
     n, _, h, w = images.shape
-    hit = (_uniform(n, generator) < chance).nonzero().flatten().tolist()
-    fill = images.new_tensor(MEAN).view(3, 1, 1)
-    for i in hit:
-        top, left, height, width = (
-            _border_patch(h, w, generator) if from_batch else _free_patch(h, w, generator)
-        )
-        if from_batch:
-            other = int(torch.randint(0, n, (1,), generator=generator))
-            # Take the occluder's pixels from elsewhere in the donor, so that parts do not match.
-            dy = int(torch.randint(0, h - height + 1, (1,), generator=generator))
-            dx = int(torch.randint(0, w - width + 1, (1,), generator=generator))
-            patch = images[other, :, dy : dy + height, dx : dx + width]
-        else:
-            patch = fill
-        out[i, :, top : top + height, left : left + width] = patch
-    return out
+    patches = border_patches(u[:, 1:3], h, w)
+    patches[:, 2] *= u[:, 0] < chance
+    top, left, height, width = patches.unbind(1)
+    donor = (_own(images) + 1 + _whole(u[:, 3] * (n - 1))) % n
+    down = _whole(u[:, 4] * (h - height + 1)) - top
+    right = _whole(u[:, 5] * (w - width + 1)) - left
+    rows = (torch.arange(h, device=images.device) + down[:, None]).clamp(0, h - 1)
+    columns = (torch.arange(w, device=images.device) + right[:, None]).clamp(0, w - 1)
+    return torch.where(inside(patches, h, w), _take(images, donor, rows, columns), images)
 
 
-def _uniform(n: int, generator: torch.Generator) -> Tensor:
-    return torch.rand(n, generator=generator)
+def random_erasing(images: Tensor, u: Tensor, chosen: Tensor) -> Tensor:
+    """Random erasing (Zhong et al. 2020): fill a rectangle with the ImageNet mean."""
+    _, _, h, w = images.shape
+    patches = free_patches(u.view(len(u), -1, 4), h, w)
+    patches[:, 2] *= chosen
+    fill = images.new_tensor(MEAN).view(1, 3, 1, 1)
+    return torch.where(inside(patches, h, w), fill, images)
 
 
-def _border_patch(h: int, w: int, generator: torch.Generator) -> tuple[int, int, int, int]:
-    kind, size = torch.rand(2, generator=generator).tolist()
-    if kind < 0.5:  # legs hidden, the commonest case behind cars, desks and hedges
-        height = max(1, int(h * (0.15 + 0.45 * size)))
-        return h - height, 0, height, w
-    if kind < 0.85:  # somebody beside
-        width = max(1, int(w * (0.2 + 0.4 * size)))
-        left = 0 if kind < 0.675 else w - width
-        height = max(1, int(h * (0.6 + 0.4 * size)))
-        return h - height, left, height, width
-    height = max(1, int(h * (0.1 + 0.3 * size)))
-    return 0, 0, height, w
+def border_patches(u: Tensor, h: int, w: int) -> Tensor:
+    """Rectangles (N, 4) at the border of an image, from `u` (N, 2): which kind, and how large.
+
+    Half of them hide the legs, the commonest case behind cars, desks and hedges; of the others
+    most hide a side, as somebody beside does, and a few the head.
+    """
+    kind, size = u.unbind(1)
+    legs, side, right = kind < 0.5, kind < 0.85, kind >= 0.675
+    part = torch.where(side, 0.6 + 0.4 * size, 0.1 + 0.3 * size)  # of the height
+    height = _whole(h * torch.where(legs, 0.15 + 0.45 * size, part)).clamp_min(1)
+    beside = side & ~legs
+    width = torch.where(beside, _whole(w * (0.2 + 0.4 * size)).clamp_min(1), w)
+    top = torch.where(side, h - height, 0)
+    left = torch.where(beside & right, w - width, 0)
+    return torch.stack([top, left, height, width], 1)
 
 
-def _free_patch(h: int, w: int, generator: torch.Generator) -> tuple[int, int, int, int]:
-    for _ in range(20):
-        area, aspect, y, x = torch.rand(4, generator=generator).tolist()
-        target = h * w * (0.02 + 0.38 * area)
-        ratio = 0.3 * (3.3 / 0.3) ** aspect
-        height, width = round((target * ratio) ** 0.5), round((target / ratio) ** 0.5)
-        if 0 < height < h and 0 < width < w:
-            return int(y * (h - height)), int(x * (w - width)), height, width
-    return 0, 0, 1, 1
+def free_patches(u: Tensor, h: int, w: int) -> Tensor:
+    """Rectangles (N, 4) anywhere: area 2-40 %, aspect 0.3-3.3, from `u` (N, tries, 4).
+
+    The first try that fits into the image counts; if none does, the rectangle is empty.
+    """
+    area, aspect, y, x = u.unbind(2)
+    target = h * w * (0.02 + 0.38 * area)
+    ratio = 0.3 * (3.3 / 0.3) ** aspect
+    height, width = (target * ratio).sqrt().round(), (target / ratio).sqrt().round()
+    fits = (height > 0) & (height < h) & (width > 0) & (width < w)
+    tries = torch.stack([y * (h - height), x * (w - width), height * fits, width], 2)
+    first = fits.int().argmax(1)  # the first of the largest; 0 where none fits
+    return _whole(tries[torch.arange(len(u), device=u.device), first])
+
+
+def inside(patches: Tensor, h: int, w: int) -> Tensor:
+    """Where the rectangles lie: (N, 4) -> (N, 1, h, w) bool."""
+    top, left, height, width = (p.view(-1, 1, 1, 1) for p in patches.unbind(1))
+    y = torch.arange(h, device=patches.device).view(1, 1, h, 1)
+    x = torch.arange(w, device=patches.device).view(1, 1, 1, w)
+    return (y >= top) & (y < top + height) & (x >= left) & (x < left + width)
+
+
+def _take(images: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Pixels of image which[i] at rows (N, h) and columns (N, w): (N, 3, h, w)."""
+    picked = images.permute(0, 2, 3, 1)[which[:, None, None], rows[:, :, None], columns[:, None]]
+    return picked.permute(0, 3, 1, 2)
+
+
+def _own(images: Tensor) -> Tensor:
+    return torch.arange(len(images), device=images.device)
+
+
+def _whole(values: Tensor) -> Tensor:
+    return values.floor().long()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING
 from reid.errors import ModelError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from reid.config import ModelConfig
     from reid.model import QPM
 
 FORMAT = "crosscam-qpm-1"
 DEFAULT_WEIGHTS = "qpm_default.safetensors"
+FREE = {"height", "width", "gamma", "top_n"}  # what a model may change without new weights
 
 
 def save_model(model: QPM, path: Path, notes: dict[str, str], *, half: bool = True) -> None:
@@ -27,19 +31,45 @@ def save_model(model: QPM, path: Path, notes: dict[str, str], *, half: bool = Tr
         notes: free text for the header: data, commit, terms.
         half: store floating point tensors as float16.
     """
-    import torch
+    tensors = {
+        name: t.half() if half and t.is_floating_point() else t
+        for name, t in model.state_dict().items()
+    }
+    header = {"format": FORMAT, "model": model.config.model_dump_json(), **notes}
+    save_tensors(tensors, path, header)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
+    """Write a safetensors file, atomically: a power cut leaves the old file or the new."""
     from safetensors.torch import save_file
 
-    def stored(tensor: torch.Tensor) -> torch.Tensor:
-        tensor = tensor.detach().cpu()
-        return (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
-
-    tensors = {name: stored(t) for name, t in model.state_dict().items()}
-    header = {"format": FORMAT, "model": model.config.model_dump_json(), **notes}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata=header)
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    save_file(plain, temporary, metadata=header)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def load_start(model: QPM, path: Path) -> str:
+    """Copy another model's weights into `model`; return the file's fingerprint.
+
+    Input size, gamma and n may differ; whatever shapes the network may not.
+
+    Raises:
+        ModelError: if the file cannot be used, naming the key and both values.
+    """
+    other, fingerprint = load_model(path)
+    theirs, ours = other.config.model_dump(), model.config.model_dump()
+    wrong = [k for k in ours if k not in FREE and theirs[k] != ours[k]]
+    if wrong:
+        parts = [
+            f"model.{k} is {theirs[k]} there and {ours[k]} in the configuration" for k in wrong
+        ]
+        raise ModelError(f"{path}: cannot start from it: {'; '.join(parts)}")
+    model.load_state_dict(other.state_dict())
+    return fingerprint
 
 
 def default_weights() -> Path:

@@ -1,9 +1,13 @@
-"""`crosscam embed` and `crosscam train`; light to import."""
+"""This room's sub-commands, and `crosscam embed`; light to import."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from reid.explain_command import add_explain
+from reid.evaluate_command import add_evaluate
+from reid.train_command import add_train
 
 EMBED_EXAMPLES = """examples:
   crosscam embed --images crops/ --out crops.npz
@@ -11,14 +15,6 @@ EMBED_EXAMPLES = """examples:
 
 The file holds parts (N, K, d) float32, global_parts (N, K, d) float32,
 quality (N, K) float32, paths (N,) and fingerprint.
-"""
-
-TRAIN_EXAMPLES = """examples:
-  crosscam train --config configs/qpm_mobilenet.yaml --data market1501/ \\
-      --imagenet mobilenetv2_imagenet.pt --out runs/first
-  crosscam train --config my.yaml --data people/ --out runs/ours   (identity/camera/*.jpg)
-
-Run the same command again to go on after a stop.
 """
 
 
@@ -33,17 +29,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     embed.add_argument("--weights", default="default", help="default, untrained, or a file")
     embed.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     embed.set_defaults(function=run_embed)
-
-    train = commands.add_parser(
-        "train", help="train a QPM model", epilog=TRAIN_EXAMPLES, formatter_class=raw
-    )
-    train.add_argument("--config", type=Path, required=True, help="a training configuration")
-    train.add_argument("--data", type=Path, required=True, help="an unpacked data set")
-    train.add_argument("--imagenet", type=Path, help="ImageNet weights of the trunk")
-    train.add_argument("--out", type=Path, required=True, help="folder of the run")
-    train.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    train.add_argument("--compile", action="store_true", help="compile the trunk")
-    train.set_defaults(function=run_train)
+    add_explain(commands)
+    add_train(commands)
+    add_evaluate(commands)
 
 
 def run_embed(options: argparse.Namespace) -> int:
@@ -77,16 +65,4 @@ def run_embed(options: argparse.Namespace) -> int:
             fingerprint=np.array(result.fingerprint),
         )
     temporary.replace(options.out)
-    return 0
-
-
-def run_train(options: argparse.Namespace) -> int:
-    """`crosscam train`."""
-    from reid.hardware import resolve_device
-    from reid.train import TrainPaths, train
-    from reid.train_config import load_train_config
-
-    config = load_train_config(options.config)
-    paths = TrainPaths(options.data, options.out, options.imagenet)
-    train(config, paths, resolve_device(options.device), compiled=options.compile)
     return 0

@@ -38,6 +38,25 @@ class TrainConfig(StrictModel):
     weight_decay: float = Field(
         default=0.0, ge=0, le=1, title="Weight decay", description="None in the paper (Sec. IV-A)."
     )
+    frozen_blocks: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        title="Frozen blocks",
+        description="This many of the trunk's first blocks keep their weights and statistics: "
+        "for machines without a GPU. MobileNetV2 has 19, ResNet-50 has 8 (its stem is 4 of them).",
+    )
+    ide_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        title="Stage 0",
+        description="Epochs in which the trunk alone learns to name the identities, before QPM's "
+        "own ('fine-tuned from the IDE model', Sec. IV-A).",
+    )
+    ide_lr: float = Field(
+        default=0.01, gt=0, le=10, title="Stage 0's rate", description="The paper names none."
+    )
     schedule: Literal["step", "cosine"] = Field(
         default="step", title="Schedule", description="x0.1 every `step_epochs`, or cosine to 0."
     )
@@ -47,8 +66,21 @@ class TrainConfig(StrictModel):
     warmup_epochs: float = Field(
         default=0.0, ge=0, le=100, title="Warm-up", description="Linear warm-up; none in the paper."
     )
+    ema_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        title="Averaged weights",
+        description="Decay per step of the exponential moving average of the weights that the "
+        "model file then holds; 0 writes the weights themselves, as the paper does.",
+    )
     margin: float = Field(
         default=0.3, ge=0, le=2, title="alpha", description="Triplet margin (Sec. IV-A)."
+    )
+    part_triplet: bool = Field(
+        default=True,
+        title="Part triplet loss",
+        description="Eq. 3; without it the part branch learns from Eq. 1 alone (Table V).",
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, le=0.5, title="Label smoothing", description="None in the paper."
@@ -78,6 +110,13 @@ class TrainConfig(StrictModel):
         le=10000,
         title="Held-out identities",
         description="Training identities kept away, for choosing epochs and thresholds.",
+    )
+    evaluate_every: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        title="Evaluate every",
+        description="Epochs between two looks at the held-out identities; the last is always one.",
     )
     seed: int = Field(default=1, ge=0, title="Seed", description="Of everything random.")
 

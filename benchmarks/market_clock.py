@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.common import print_table
 from reid.datasets import training_samples
+from reid.errors import DataError
 from reid.market_tracks import Track, group_tracks
 
 File = tuple[int, int]  # camera, sequence
@@ -58,6 +59,9 @@ def find_clock(found: Sequence[Peak]) -> dict[File, float]:
     """Second at which each file begins, sequence 1 of every camera at 0, by least squares.
 
     A file that shares no peak with the others is left out.
+
+    Raises:
+        DataError: if the peaks do not tie all files to sequence 1.
     """
     files = sorted({f for a, b, _, _ in found for f in (a, b)})
     columns: dict[object, int] = {f: i for i, f in enumerate(f for f in files if f[1] != 1)}
@@ -70,7 +74,9 @@ def find_clock(found: Sequence[Peak]) -> dict[File, float]:
             if key in columns:
                 x[row, columns[key]] += sign * people**0.5
         y[row] = seconds * people**0.5
-    solved = np.linalg.lstsq(x, y, rcond=None)[0]
+    solved, _, rank, _ = np.linalg.lstsq(x, y, rcond=None)
+    if rank < len(columns):
+        raise DataError(f"too few people walk between the files to put all {len(files)} on a clock")
     return {f: float(solved[columns[f]]) if f in columns else 0.0 for f in files}
 
 

@@ -14,8 +14,11 @@ TRUNK_STRIDE = 16  # every trunk keeps its last down-sampling away (Sec. III-A)
 class ModelConfig(StrictModel):
     """The QPM network."""
 
-    backbone: Literal["resnet50", "resnet50v2", "mobilenetv2"] = Field(
-        default="resnet50", title="Trunk", description="The trunk, last stride 1 (Sec. III-A)."
+    backbone: Literal["resnet50", "resnet50v2", "mobilenetv2", "hrnet_w32"] = Field(
+        default="resnet50",
+        title="Trunk",
+        description="The trunk, last stride 1 (Sec. III-A). `hrnet_w32` is the paper's QPM* and "
+        "needs `pip install crosscam[hrnet]`.",
     )
     height: int = Field(
         default=384, ge=32, le=1024, title="Height", description="Input height, pixels (Sec. IV-A)."
@@ -34,12 +37,48 @@ class ModelConfig(StrictModel):
         title="BN on part features",
         description="Batch norm after each part's 1x1 conv (not in the paper: f_k is bare there).",
     )
+    quality: bool = Field(
+        default=True,
+        title="Part qualities",
+        description="Predict q_k (Sec. III-A); without, every q_k = 1 (Table V, baseline).",
+    )
+    global_feature: Literal["agfe", "si", "gap", "none"] = Field(
+        default="agfe",
+        title="Global feature",
+        description="`agfe` per pair (Eqs. 9-11), `si` per image by Eq. 4, `gap` the mean of all "
+        "pixels (Table VI), or `none`: no global branch.",
+    )
+    attention: Literal["isa", "none", "fc", "rga", "ra", "cbam"] = Field(
+        default="isa",
+        title="Attention",
+        description="What weighs the pixels of the global branch: ISA (Sec. III-B), one of its "
+        "rivals of Table VII, or nothing. Without effect where there is no global branch.",
+    )
     gamma: float = Field(
         default=0.6, ge=0, le=1, title="gamma", description="Part share in Eq. 15 (Table XI)."
     )
     top_n: int = Field(
         default=30, ge=1, le=10000, title="n", description="Pairs re-scored by Eq. 15 (Sec. IV-A)."
     )
+
+    @property
+    def has_global(self) -> bool:
+        """True if there is a global branch."""
+        return self.global_feature != "none"
+
+    @property
+    def has_isa(self) -> bool:
+        """True if ISA weighs the pixels, so that there is an h^ (Eq. 6)."""
+        return self.has_global and self.attention == "isa"
+
+    @model_validator(mode="after")
+    def _no_global_no_share(self) -> ModelConfig:
+        if not self.has_global and self.gamma != 1:
+            raise ValueError(
+                f"gamma {self.gamma:g} gives the global distance a share, but global_feature is "
+                "'none': gamma must be 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stripes_divide(self) -> ModelConfig:

@@ -1,10 +1,13 @@
 """Eqs. 2, 5, 9-11 and 15: distances between part embeddings.
 
-Cosine distance is 1 - cos, in 0..2. A distance alone is not evidence: each
-function that mixes parts also offers the pair's *support* sum_k q_k^p q_k^g,
-the denominator of Eq. 2, so that a caller can abstain where little is shared.
+Cosine distance is 1 - cos, in 0..2. A distance alone is not evidence: beside
+each goes the pair's *support* sum_k q_k^p q_k^g, the denominator of Eq. 2, so
+that a caller can abstain where little is shared.
 
-Shapes: P probes, G gallery items, K parts, d dimensions.
+Shapes: P probes, G gallery items, K parts, d dimensions. "For every pair"
+allows leading axes that both sides share or broadcast: probes (B, 1, K, d)
+against (B, n, K, d) are B queries, each with its own n candidates. All is
+differentiable and keeps the dtype it is given.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from torch import Tensor
 from reid.records import PartEmbeddings
 
 TINY = 1e-12
+# Numbers of the (P, K, G, K) cross Gram that exist at a time: on a CPU they stay in its cache,
+# elsewhere few kernels start and the memory is bounded.
+BLOCK_CPU, BLOCK_OTHER = 1 << 18, 1 << 25
 
 
 def normalised_quality(quality: Tensor) -> Tensor:
@@ -26,13 +32,13 @@ def normalised_quality(quality: Tensor) -> Tensor:
 
 def pair_weights(quality_p: Tensor, quality_g: Tensor) -> Tensor:
     """Eq. 11 for every pair: (P, K), (G, K) -> (P, G, K), each row sums to 1."""
-    product = quality_p[:, None] * quality_g[None]
+    product = normalised_quality(quality_p)[:, None] * normalised_quality(quality_g)[None]
     return product / product.sum(-1, keepdim=True).clamp_min(TINY)
 
 
 def support(quality_p: Tensor, quality_g: Tensor) -> Tensor:
-    """sum_k q_k^p q_k^g for every pair: (P, K), (G, K) -> (P, G)."""
-    return quality_p @ quality_g.T
+    """sum_k q_k^p q_k^g for every pair: (..., P, K), (..., G, K) -> (..., P, G)."""
+    return quality_p @ quality_g.mT
 
 
 def part_distances(parts_p: Tensor, parts_g: Tensor) -> Tensor:
@@ -43,22 +49,24 @@ def part_distances(parts_p: Tensor, parts_g: Tensor) -> Tensor:
 
 
 def part_distance(parts_p: Tensor, quality_p: Tensor, parts_g: Tensor, quality_g: Tensor) -> Tensor:
-    """Eq. 2 for every pair, as a ratio of two matrix products: -> (P, G).
+    """Eq. 2 for every pair, as a ratio of two matrix products: -> (..., P, G).
 
-    With U = concat_k(q_k f_k / |f_k|), D = 1 - (U_p U_g^T) / (Q_p Q_g^T). A
-    pair without any shared quality gets the neutral distance 1 (support 0).
+    With U = concat_k(q_k f_k / |f_k|), D = 1 - (U_p U_g^T) / (Q_p Q_g^T). The
+    scale of q cancels, so Eq. 5's goes in: small qualities stay clear of the
+    guard. A pair without any shared quality gets the neutral distance 1
+    (support 0).
     """
-    u_p = (F.normalize(parts_p, dim=-1) * quality_p[..., None]).flatten(1)
-    u_g = (F.normalize(parts_g, dim=-1) * quality_g[..., None]).flatten(1)
-    return 1 - (u_p @ u_g.T) / support(quality_p, quality_g).clamp_min(TINY)
+    quality_p, quality_g = normalised_quality(quality_p), normalised_quality(quality_g)
+    u_p = (F.normalize(parts_p, dim=-1) * quality_p[..., None]).flatten(-2)
+    u_g = (F.normalize(parts_g, dim=-1) * quality_g[..., None]).flatten(-2)
+    return 1 - (u_p @ u_g.mT) / support(quality_p, quality_g).clamp_min(TINY)
 
 
 def global_features(
     global_p: Tensor, quality_p: Tensor, global_g: Tensor, quality_g: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Eqs. 9 and 10 for aligned pairs: (B, K, d), (B, K) twice -> h_g^p, h_p^g (B, d)."""
-    weights = quality_p * quality_g
-    weights = weights / weights.sum(-1, keepdim=True).clamp_min(TINY)
+    weights = normalised_quality(normalised_quality(quality_p) * normalised_quality(quality_g))
     return (
         torch.einsum("bk,bkd->bd", weights, global_p),
         torch.einsum("bk,bkd->bd", weights, global_g),
@@ -66,25 +74,70 @@ def global_features(
 
 
 def gram(global_parts: Tensor) -> Tensor:
-    """Each image's own K x K Gram matrix of g~_k: (N, K, d) -> (N, K, K)."""
-    return global_parts @ global_parts.transpose(-1, -2)
+    """Each image's own K x K Gram matrix of g~_k: (..., N, K, d) -> (..., N, K, K)."""
+    return global_parts @ global_parts.mT
 
 
 def global_distance(
     global_p: Tensor, quality_p: Tensor, global_g: Tensor, quality_g: Tensor
 ) -> Tensor:
-    """Cosine distance of Eqs. 9 and 10 for every pair: -> (P, G).
+    """Cosine distance of Eqs. 9 and 10 for every pair: -> (..., P, G).
 
-    The normaliser of Eq. 11 cancels under a cosine, so with w = q^p * q^g the
-    cosine is (w^T C w) / sqrt((w^T A w)(w^T B w)) from Gram matrices alone.
+    The normaliser of Eq. 11 cancels under a cosine: w = q^p q^g serves. One
+    probe (a query and its n candidates) forms h_g^p and h_p^g themselves, one
+    pass over the gallery. Many probes never form them (they are 2 d numbers a
+    pair): with the Gram matrices A, B (each image's own) and C (of the pair)
+    the cosine is (w^T C w) / sqrt((w^T A w)(w^T B w)).
+
+    No shared quality: distance 1.
     """
-    weights = quality_p[:, None] * quality_g[None]
-    own_p = torch.einsum("pgk,pkl,pgl->pg", weights, gram(global_p), weights)
-    own_g = torch.einsum("pgk,gkl,pgl->pg", weights, gram(global_g), weights)
-    p, k, d = global_p.shape
-    cross = (global_p.reshape(p * k, d) @ global_g.reshape(-1, d).T).view(p, k, -1, k)
-    both = torch.einsum("pgk,pkgl,pgl->pg", weights, cross, weights)
+    quality_p, quality_g = normalised_quality(quality_p), normalised_quality(quality_g)
+    if global_p.shape[-3] == 1:
+        return _one_probe(global_p, quality_p, global_g, quality_g)
+    scaled_p, scaled_g = global_p * quality_p[..., None], global_g * quality_g[..., None]
+    # w^T A w = sum_kl (q_k^p q_l^p A_kl)(q_k^g q_l^g): one product of inner size K^2.
+    own_p = gram(scaled_p).flatten(-2) @ _outer(quality_g).mT
+    own_g = _outer(quality_p) @ gram(scaled_g).flatten(-2).mT
+    *_, probes, parts, _ = global_p.shape
+    numbers = BLOCK_CPU if global_p.device.type == "cpu" else BLOCK_OTHER
+    step = max(1, numbers // max(1, global_p.shape[:-3].numel() * probes * parts**2))
+    both = [
+        _cross(scaled_p, quality_p, g, q)
+        for g, q in zip(scaled_g.split(step, -3), quality_g.split(step, -2), strict=True)
+    ]
+    return _cosine_distance(both[0] if len(both) == 1 else torch.cat(both, -1), own_p, own_g)
+
+
+def _one_probe(global_p: Tensor, quality_p: Tensor, global_g: Tensor, quality_g: Tensor) -> Tensor:
+    """`global_distance` of (..., 1, K, d) against (..., G, K, d): -> (..., 1, G)."""
+    weights = quality_p * quality_g  # (..., G, K)
+    h_p = weights @ global_p.squeeze(-3)
+    h_g = (weights[..., None, :] @ global_g).squeeze(-2)
+    own_p, own_g = h_p.square().sum(-1), h_g.square().sum(-1)
+    return _cosine_distance((h_p * h_g).sum(-1), own_p, own_g)[..., None, :]
+
+
+def _cosine_distance(both: Tensor, own_p: Tensor, own_g: Tensor) -> Tensor:
+    """1 - a.b / sqrt(a.a b.b), and 1 where a vector is zero."""
     return 1 - both / (own_p * own_g).clamp_min(TINY**2).sqrt()
+
+
+def _outer(quality: Tensor) -> Tensor:
+    """q_k q_l, flat: (..., N, K) -> (..., N, K^2)."""
+    return (quality[..., :, None] * quality[..., None, :]).flatten(-2)
+
+
+def _cross(scaled_p: Tensor, quality_p: Tensor, scaled_g: Tensor, quality_g: Tensor) -> Tensor:
+    """w^T C w for every pair, `scaled` being q_k g~_k: -> (..., P, G).
+
+    C'_kl = (q_k^p g~_k^p) . (q_l^g g~_l^g) is one matrix product of inner size d, and then
+    w^T C w = sum_k q_k^g sum_l C'_kl q_l^p: C' is read once.
+    """
+    *_, probes, parts, _ = scaled_p.shape
+    cross = scaled_p.flatten(-3, -2) @ scaled_g.flatten(-3, -2).mT  # (..., P K, G K)
+    by_gallery = cross.unflatten(-1, (-1, parts)).unflatten(-3, (probes, parts))  # P, K, G, K
+    inner = (by_gallery.flatten(-3, -2) @ quality_p[..., None])[..., 0]  # over l: (..., P, K G)
+    return (inner.unflatten(-1, (parts, -1)) * quality_g.mT[..., None, :, :]).sum(-2)
 
 
 def combined_distance(part: Tensor, overall: Tensor, gamma: float) -> Tensor:
@@ -101,12 +154,13 @@ def rescore(
     quality_g: Tensor,
     gamma: float,
 ) -> Tensor:
-    """Eq. 15 for every pair of a small block: -> (P, G)."""
-    return combined_distance(
-        part_distance(parts_p, quality_p, parts_g, quality_g),
-        global_distance(global_p, quality_p, global_g, quality_g),
-        gamma,
-    )
+    """Eq. 15 for every pair: -> (..., P, G). `gamma` 0 or 1 computes only the half it needs."""
+    if gamma == 1:
+        return part_distance(parts_p, quality_p, parts_g, quality_g)
+    overall = global_distance(global_p, quality_p, global_g, quality_g)
+    if gamma == 0:
+        return overall
+    return combined_distance(part_distance(parts_p, quality_p, parts_g, quality_g), overall, gamma)
 
 
 def tensors(embedding: PartEmbeddings) -> tuple[Tensor, Tensor, Tensor]:

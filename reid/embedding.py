@@ -19,7 +19,8 @@ from reid.checkpoint import default_weights, load_model, load_thresholds
 from reid.config import ModelConfig
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
-from reid.model import QPM, FoldedPartBranch, PartBranch
+from reid.model import QPM
+from reid.parts import FoldedPartBranch, PartBranch
 from reid.quiet import no_reports
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
@@ -48,9 +49,13 @@ class Deployed(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return parts (N, K, d), global_parts (N, K, d), quality (N, K)."""
-        x = (crops.float() - self.mean) * self.scale
-        features = self.model(x.flip(-1).permute(0, 3, 1, 2))
+        features = self.model(self.prepare(crops))
         return features.parts, features.global_parts, features.quality
+
+    def prepare(self, crops: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float32 RGB, ImageNet-normalised."""
+        x = (crops.float() - self.mean) * self.scale
+        return x.flip(-1).permute(0, 3, 1, 2)
 
 
 class Backend(Protocol):
@@ -116,15 +121,7 @@ class Embedder:
             return Embedder(
                 QPM(UNTRAINED).eval(), f"untrained-{UNTRAINED_SEED}", settings, (0.0, 0.0)
             )
-        if settings.weights == "default":
-            path = default_weights()
-            if not path.exists():
-                raise ModelError(
-                    f"{path}: the default weights are not there; name a file in "
-                    "embedding.weights, or `untrained` to test the plumbing"
-                )
-        else:
-            path = Path(settings.weights)
+        path = weights_file(settings.weights)
         model, fingerprint = load_model(path)
         return Embedder(model, fingerprint, settings, load_thresholds(path, fingerprint))
 
@@ -136,7 +133,10 @@ class Embedder:
         """
         outputs = []
         for first in range(0, len(crops), self.batch):
-            chunk = [self._resize(c, first + i) for i, c in enumerate(crops[first:][: self.batch])]
+            chunk = [
+                resize_crop(c, self.config, f"crop {first + i}")
+                for i, c in enumerate(crops[first:][: self.batch])
+            ]
             outputs.append(self._run(np.stack(chunk)))
         if not outputs:
             shape = (0, self.config.num_parts, self.config.dim)
@@ -147,15 +147,38 @@ class Embedder:
         )
         return PartEmbeddings(parts, global_parts, quality, self.fingerprint)
 
-    def _resize(self, crop: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-        if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8 or not crop.size:
-            raise DataError(
-                f"crop {index} is {crop.shape} {crop.dtype}, expected (h, w, 3) uint8 BGR"
-            )
-        size = (self.config.width, self.config.height)
-        shrinks = crop.shape[0] > size[1] and crop.shape[1] > size[0]
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(crop, size, interpolation=method), dtype=np.uint8)
+
+def weights_file(weights: str) -> Path:
+    """The file that `default` or a path names.
+
+    Raises:
+        ModelError: if the default weights are not there.
+    """
+    if weights != "default":
+        return Path(weights)
+    path = default_weights()
+    if not path.exists():
+        raise ModelError(
+            f"{path}: the default weights are not there; name a file in "
+            "embedding.weights, or `untrained` to test the plumbing"
+        )
+    return path
+
+
+def resize_crop(
+    crop: NDArray[np.uint8], config: ModelConfig, name: str = "crop"
+) -> NDArray[np.uint8]:
+    """Bring a crop, (h, w, 3) uint8 BGR of any size, to the model's input size.
+
+    Raises:
+        DataError: naming the crop, if it is empty or not (h, w, 3) uint8.
+    """
+    if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8 or not crop.size:
+        raise DataError(f"{name} is {crop.shape} {crop.dtype}, expected (h, w, 3) uint8 BGR")
+    size = (config.width, config.height)
+    shrinks = crop.shape[0] > size[1] and crop.shape[1] > size[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(crop, size, interpolation=method), dtype=np.uint8)
 
 
 class TorchBackend:

@@ -1,4 +1,4 @@
-"""Eq. 14: which losses a training run sums."""
+"""Eq. 14 (16 in the ablation): which losses a training run sums."""
 
 from __future__ import annotations
 
@@ -12,16 +12,34 @@ from reid.train_config import TrainConfig
 def loss_terms(
     model: nn.Module, heads: nn.Module, images: Tensor, labels: Tensor, config: TrainConfig
 ) -> dict[str, Tensor]:
-    """The five terms of Eq. 14 on one batch."""
+    """The terms of Eq. 14 on one batch: all five for QPM, and what an arm has of them.
+
+    Args:
+        model: `QPM`, in training mode.
+        heads: `Classifiers` of the same configuration.
+        images: (N, 3, H, W) normalised RGB.
+        labels: (N,) int64, 0..C-1.
+        config: of the run.
+
+    Returns:
+        Scalars in float32 by name: `part_id` (Eq. 1) always; `part_tp` (Eq. 3) with
+        `part_triplet`; `global_id` (Eq. 6) with ISA; `pair_id` (Eq. 12) and `global_tp`
+        (Eq. 13) with a global branch.
+    """
     f = model(images)
-    part_logits, reduced_logits, pair_logits = heads(f)
+    logits = heads(f)
+    smooth, margin = config.label_smoothing, config.margin
     with torch.autocast(images.device.type, enabled=False):
-        parts, global_parts = f.parts.float(), f.global_parts.float()
-        smooth = config.label_smoothing
-        return {
-            "part_id": losses.part_identity_loss(part_logits.float(), labels, smooth),
-            "part_tp": losses.part_triplet_loss(parts, f.quality, labels, config.margin),
-            "global_id": losses.global_identity_loss(reduced_logits.float(), labels, smooth),
-            "pair_id": losses.pair_identity_loss(pair_logits.float(), f.quality, labels, smooth),
-            "global_tp": losses.global_triplet_loss(global_parts, f.quality, labels, config.margin),
-        }
+        terms = {"part_id": losses.part_identity_loss(logits.part.float(), labels, smooth)}
+        if config.part_triplet:
+            terms["part_tp"] = losses.part_triplet_loss(f.parts.float(), f.quality, labels, margin)
+        if logits.reduced is not None:
+            terms["global_id"] = losses.global_identity_loss(logits.reduced.float(), labels, smooth)
+        if logits.pair is not None:
+            terms["pair_id"] = losses.pair_identity_loss(
+                logits.pair.float(), f.quality, labels, smooth
+            )
+            terms["global_tp"] = losses.global_triplet_loss(
+                f.global_parts.float(), f.quality, labels, margin
+            )
+    return terms

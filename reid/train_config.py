@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from reid.config import ModelConfig
 from reid.errors import ConfigError
@@ -119,6 +119,17 @@ class TrainConfig(StrictModel):
         description="Epochs between two looks at the held-out identities; the last is always one.",
     )
     seed: int = Field(default=1, ge=0, title="Seed", description="Of everything random.")
+
+    @model_validator(mode="after")
+    def _something_teaches_quality(self) -> TrainConfig:
+        model = self.model
+        weighed = model.global_feature in ("agfe", "si") or model.has_isa
+        if model.quality and not self.part_triplet and not weighed:
+            raise ValueError(
+                "model.quality is true, but no loss reaches the qualities: set part_triplet, "
+                "or model.quality: false"
+            )
+        return self
 
 
 def load_train_config(path: Path) -> TrainConfig:

@@ -8,7 +8,8 @@ from reid.backbones import ResNet50V2, build_backbone, load_imagenet
 from reid.checkpoint import load_model, load_thresholds, save_model
 from reid.config import ModelConfig
 from reid.errors import ModelError
-from reid.model import QPM, IdentityAwareAttention, PartBranch, region_average_pooling
+from reid.model import QPM
+from reid.parts import PartBranch, region_average_pooling
 
 SMALL = ModelConfig(backbone="mobilenetv2", height=96, width=32, num_parts=6, dim=16)
 

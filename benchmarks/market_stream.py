@@ -72,12 +72,15 @@ class Arm:
         quality: `pooled` (as in the pipeline), `mean` (plain means over a tracklet's images,
             quality only in the distances), `one` (no quality anywhere).
         changes: settings that differ from the pipeline's.
+        priced: choose the threshold for distance plus price of waiting, as the matcher compares
+            them; False chooses it for the distance alone, as `reid.calibrate`.
     """
 
     name: str
     model: str = "qpm"
     quality: str = "pooled"
     changes: Mapping[str, float | bool] = field(default_factory=dict)
+    priced: bool = False
 
 
 ARMS = {
@@ -88,6 +91,14 @@ ARMS = {
     "now": Arm("matcher, no price of waiting", changes={"recency": 0.0}),
     "same": Arm("matcher, links within a camera", changes={"same_camera": True}),
     "free": Arm("matcher, both of these", changes={"recency": 0.0, "same_camera": True}),
+    "priced": Arm(
+        "matcher, threshold calibrated with the price", changes={"recency_limit": 2.0}, priced=True
+    ),
+    "priced_same": Arm(
+        "matcher, the same and links within a camera",
+        changes={"recency_limit": 2.0, "same_camera": True},
+        priced=True,
+    ),
     "sure": Arm("matcher, no margin to a rival", changes={"margin": 0.0}),
     "n": Arm("matcher, n = 1000", changes={"top_n": 1000}),
     "osnet": Arm("matcher, OSNet features", model="osnet", quality="one"),
@@ -148,7 +159,10 @@ def matcher_method(arm: Arm, gamma: float) -> Method:
 
     def distance(people: People) -> Matrix:
         items = pooled(people.stream, with_arm(people, arm))
-        return pair_distances(items, settings.gamma or 0.0).astype(float)
+        found = pair_distances(items, settings.gamma or 0.0).astype(float)
+        if arm.priced:
+            found += settings.recency * np.log1p(np.maximum(people.stream.gap(), 0.0))
+        return found
 
     def link(people: People, threshold: float, possible: float) -> Ints:
         chosen = with_threshold(settings, threshold, possible)

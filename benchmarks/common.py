@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from reid.machine import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -26,20 +27,6 @@ class RunResult:
     peak_mib: float  # resident memory
     output: str
     store: str
-
-
-def machine() -> str:
-    """CPU, cores, memory and what the CPU is good at, on one line."""
-    import torch
-
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = [li for li in info.read_text().splitlines() if li.startswith("model name")]
-        model = lines[0].split(":", 1)[1].strip() if lines else model
-    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    level = torch.backends.cpu.get_cpu_capability()
-    return f"{model}, {os.cpu_count()} cores, {gib:.0f} GiB, {level}, torch {torch.__version__}"
 
 
 def need(*parts: str) -> Path:

@@ -64,7 +64,7 @@ class PartialILIDS(Dataset):
         if self._folder(OCCLUDED):
             kinds["occluded"] = self.query
         if self._folder(CROPPED):
-            kinds["partial (cropped)"] = self._side(CROPPED, 0)
+            kinds["cropped"] = self._side(CROPPED, 0)
         return kinds or {"occluded": self.query}  # the latter says what is missing
 
     def _folder(self, names: tuple[str, ...]) -> str | None:

@@ -48,7 +48,7 @@ class PartialREID(Dataset):
     @property
     def queries(self) -> dict[str, list[Sample]]:
         """The occluded queries, and the cropped ones as a row of their own."""
-        return {"occluded": self.query, "partial (cropped)": self.partial}
+        return {"occluded": self.query, "cropped": self.partial}
 
     def _side(self, folder: str, camera: int) -> list[Sample]:
         found = self.listing(folder, NAME, 300)

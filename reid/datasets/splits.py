@@ -50,9 +50,15 @@ def split_queries(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]
     return queries, gallery
 
 
-def fingerprint(samples: Sequence[Sample]) -> str:
-    """Name a list of samples by its file names and labels (not by pixels)."""
+def fingerprint(samples: Sequence[Sample], *, folders: bool = False) -> str:
+    """Name a list of samples by its file names and labels (not by pixels).
+
+    Args:
+        samples: the list; its order counts.
+        folders: tell files of one name in two folders apart (Partial-REID's kinds of queries).
+    """
     digest = hashlib.sha256()
     for s in samples:
-        digest.update(f"{s.path.name} {s.identity} {s.camera}\n".encode())
+        name = f"{s.path.parent.name}/{s.path.name}" if folders else s.path.name
+        digest.update(f"{name} {s.identity} {s.camera}\n".encode())
     return digest.hexdigest()[:16]

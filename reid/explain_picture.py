@@ -167,7 +167,7 @@ def verdict(page: Page, pair: PairEvidence) -> None:
     page.text(MARGIN, 0.68, made, size=8.5, color=SOFT)
     page.text(
         page.width - MARGIN, 0.36,
-        f"The same parts well seen: {pair.shared:.0%}\nSupport {pair.support:.2f}",
+        f"Same parts in both: {pair.shared:.0%}\nSupport {pair.support:.2f}",
         size=8.5, color=SOFT, ha="right",
     )  # fmt: skip
     ruler(page, MARGIN, 1.2, page.width - 2 * MARGIN, pair)
@@ -203,9 +203,9 @@ def part_table(
     w = (end - start - 4 * gap) / 5
     columns = [start + i * (w + gap) for i in range(5)]
     titles = (
-        ("Quality in A", "how well seen"), ("Differs by", "0: alike"),
+        ("Quality in A", "how useful"), ("Differs by", "0: alike"),
         ("Counts for", "its weight"), ("Its share", "of the distance"),
-        ("Quality in B", "how well seen"),
+        ("Quality in B", "how useful"),
     )  # fmt: skip
     for x, title in zip(columns, titles, strict=True):
         heading(page, x, top - 0.5, *title)

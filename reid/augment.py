@@ -9,6 +9,8 @@ Shapes: N images (N, 3, H, W) RGB in 0..1; `u` (N, n) uniform draws in 0..1; a r
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,9 +24,7 @@ ERASE_TRIES = 20
 
 def normalise(images: Tensor) -> Tensor:
     """(N, 3, H, W) RGB in 0..1 -> ImageNet-normalised."""
-    mean = images.new_tensor(MEAN).view(1, 3, 1, 1)
-    std = images.new_tensor(STD).view(1, 3, 1, 1)
-    return (images - mean) / std
+    return (images - _per_channel(MEAN, images.device)) / _per_channel(STD, images.device)
 
 
 def to_input(images: Tensor, height: int, width: int) -> Tensor:
@@ -96,8 +96,7 @@ def random_erasing(images: Tensor, u: Tensor, chosen: Tensor) -> Tensor:
     _, _, h, w = images.shape
     patches = free_patches(u.view(len(u), -1, 4), h, w)
     patches[:, 2] *= chosen
-    fill = images.new_tensor(MEAN).view(1, 3, 1, 1)
-    return torch.where(inside(patches, h, w), fill, images)
+    return torch.where(inside(patches, h, w), _per_channel(MEAN, images.device), images)
 
 
 def border_patches(u: Tensor, h: int, w: int) -> Tensor:
@@ -144,6 +143,12 @@ def _take(images: Tensor, which: Tensor, rows: Tensor, columns: Tensor) -> Tenso
     """Pixels of image which[i] at rows (N, h) and columns (N, w): (N, 3, h, w)."""
     picked = images.permute(0, 2, 3, 1)[which[:, None, None], rows[:, :, None], columns[:, None]]
     return picked.permute(0, 3, 1, 2)
+
+
+@functools.cache
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), made once a device: handing numbers to a GPU waits for it."""
+    return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 
 def _own(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The training loop: it learns, its first losses stay what they were, its files say what made them."""
+"""The training loop: it learns, and its files say what made them."""
 
 from __future__ import annotations
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from pickle import UnpicklingError
+from types import ModuleType
+from typing import Any
 
 import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reid.errors import ModelError
+
+# What a damaged or foreign file raises, by its kind.
+UNREADABLE = (
+    OSError, EOFError, RuntimeError, TypeError, ValueError, SafetensorError, UnpicklingError,
+)  # fmt: skip
+DOWNLOAD = "download"  # in place of a path: the hub weights of torchvision or timm
 
 
 def build_backbone(name: str) -> tuple[nn.Module, int]:
@@ -19,30 +30,80 @@ def build_backbone(name: str) -> tuple[nn.Module, int]:
         return _resnet50(), 2048
     if name == "resnet50v2":
         return ResNet50V2(), 2048
-    raise ModelError(f"backbone {name!r} is not known: resnet50, resnet50v2 or mobilenetv2")
+    if name == "hrnet_w32":
+        return HRNet(), HRNet.channels
+    raise ModelError(
+        f"backbone {name!r} is not known: resnet50, resnet50v2, mobilenetv2 or hrnet_w32"
+    )
 
 
-def load_imagenet(backbone: nn.Module, name: str, path: Path) -> list[str]:
-    """Load ImageNet weights from a local file; return the names that stay fresh.
+def load_imagenet(backbone: nn.Module, name: str, source: Path | str) -> list[str]:
+    """Load ImageNet weights; return the names that stay fresh.
+
+    Args:
+        backbone: from `build_backbone(name)`.
+        name: of the trunk.
+        source: a local file (torchvision's for resnet50, timm's for hrnet_w32), or `download`.
 
     Raises:
-        ModelError: if the file does not fit the trunk.
+        ModelError: if the file does not fit the trunk, or nothing can be downloaded.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise ModelError(f"{path}: cannot read ImageNet weights: {error}") from error
+    state = _download(name) if str(source) == DOWNLOAD else _read(Path(source))
     if name == "resnet50v2":
-        return _load_gluon(backbone, state, path)
+        return _load_gluon(backbone, state, Path(source))
     own = backbone.state_dict()
-    theirs = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
+    heads = ("fc.", "classifier.", *HRNet.unused)
+    prefix = "net." if name == "hrnet_w32" else ""
+    theirs = {prefix + k: v for k, v in state.items() if not k.startswith(heads)}
     if set(theirs) != set(own):
         # torchvision before 0.4 named MobileNetV2's inner layers flatly; the order is the same.
         if [v.shape for v in theirs.values()] != [v.shape for v in own.values()]:
-            raise ModelError(f"{path}: does not hold the weights of {name}")
+            raise ModelError(f"{source}: does not hold the weights of {name}")
         theirs = dict(zip(own, theirs.values(), strict=True))
     backbone.load_state_dict(theirs)
     return []
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """A state dict from a .safetensors or a torch file."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except UNREADABLE as error:
+        raise ModelError(f"{path}: cannot read ImageNet weights: {error}") from error
+
+
+def _download(name: str) -> dict[str, Tensor]:
+    """The hub's ImageNet weights of a trunk, from its cache when they were fetched before."""
+    if name == "resnet50v2":
+        raise ModelError("resnet50v2: no hub has its weights; name a file")
+    try:
+        if name == "hrnet_w32":
+            return dict(_timm().create_model(name, pretrained=True).state_dict())
+        from torchvision import models
+
+        weights: Any = {
+            "resnet50": models.ResNet50_Weights.IMAGENET1K_V1,
+            "mobilenetv2": models.MobileNet_V2_Weights.IMAGENET1K_V1,
+        }[name]
+        return dict(weights.get_state_dict(progress=False))
+    except (OSError, RuntimeError) as error:  # every failure of urllib and of the hub's client
+        raise ModelError(
+            f"{name}: ImageNet weights cannot be downloaded ({error}); without a network, name "
+            "a file"
+        ) from error
+
+
+def _timm() -> ModuleType:
+    """timm, which is an extra."""
+    try:
+        import timm
+    except ImportError as error:
+        raise ModelError("backbone 'hrnet_w32' needs timm: pip install crosscam[hrnet]") from error
+    return timm
 
 
 def _mobilenetv2() -> nn.Module:
@@ -74,6 +135,35 @@ def _resnet50() -> nn.Module:
     first.downsample[0].stride = (1, 1)
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
     return nn.Sequential(OrderedDict((n, getattr(full, n)) for n in names))
+
+
+class HRNet(nn.Module):
+    """HRNet-W32 (Sun et al. 2019), the trunk of the paper's QPM*; from timm.
+
+    Its four branches (32, 64, 128, 256 channels at strides 4, 8, 16, 32) become
+    one map of stride 16: the finer two by average pooling, the coarsest by
+    bilinear interpolation, all concatenated. No layer is added or fresh: the
+    1x1 convs of QPM mix the 480 channels. The classifier's layers are left out.
+    """
+
+    channels = 32 + 64 + 128 + 256
+    unused = ("incre_modules.", "downsamp_modules.", "final_layer.")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = _timm().create_model(
+            "hrnet_w32",
+            pretrained=False,
+            features_only=True,
+            feature_location="",
+            out_indices=(1, 2, 3, 4),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised RGB -> (N, 480, H/16, W/16)."""
+        fine, middle, own, coarse = self.net(images)
+        wide = F.interpolate(coarse, own.shape[2:], mode="bilinear", align_corners=False)
+        return torch.cat([F.avg_pool2d(fine, 4), F.avg_pool2d(middle, 2), own, wide], 1)
 
 
 class ResNet50V2(nn.Module):

@@ -119,7 +119,8 @@ def _one_probe(global_p: Tensor, quality_p: Tensor, global_g: Tensor, quality_g:
 
 def _cosine_distance(both: Tensor, own_p: Tensor, own_g: Tensor) -> Tensor:
     """1 - a.b / sqrt(a.a b.b), and 1 where a vector is zero."""
-    return 1 - both / (own_p * own_g).clamp_min(TINY**2).sqrt()
+    distance: Tensor = 1 - both / (own_p * own_g).clamp_min(TINY**2).sqrt()
+    return distance
 
 
 def _outer(quality: Tensor) -> Tensor:

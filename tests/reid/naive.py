@@ -51,3 +51,37 @@ def triplet(distance, labels, margin):
             total += loss
             violating += 1
     return total / max(violating, 1)
+
+
+def coarse_feature(g_map, q):
+    """Eqs. 4 and 5 for one image: (d, H, W), (K,) -> h (d,)."""
+    rows = g_map.shape[1] // len(q)
+    h = np.zeros(len(g_map))
+    for k in range(len(q)):
+        stripe = g_map[:, k * rows : (k + 1) * rows]
+        h += q[k] / sum(q) * stripe.mean((1, 2))
+    return h
+
+
+def isa(g_map, q, reduce, expand):
+    """Eqs. 4 to 8 for one image; `reduce`, `expand`: (matrix, bias). -> h^, M, G~."""
+    h_hat = reduce[0] @ coarse_feature(g_map, q) + reduce[1]
+    h_tilde = expand[0] @ np.maximum(h_hat, 0) + expand[1]
+    _, height, width = g_map.shape
+    m, out = np.zeros((height, width)), np.zeros_like(g_map)
+    for y in range(height):
+        for x in range(width):
+            inner = float(np.dot(g_map[:, y, x], h_tilde))
+            m[y, x] = 1 / (1 + math.exp(-inner))  # Eq. 7
+            out[:, y, x] = m[y, x] * g_map[:, y, x] + g_map[:, y, x]  # Eq. 8
+    return h_hat, m, out
+
+
+def pair_identity(gp, gg, q, weight, labels):
+    """Eq. 12 over all ordered pairs of a batch; `weight` is W^s, (d, C)."""
+    total = 0.0
+    for a in range(len(labels)):
+        for b in range(len(labels)):
+            ha, hb = global_pair(gp[a], q[a], gg[b], q[b])
+            total += cross_entropy(ha @ weight, labels[a]) + cross_entropy(hb @ weight, labels[b])
+    return total / len(labels) ** 2

@@ -74,12 +74,84 @@ def test_distances_hold_what_mathematics_promises(seed, scale, order):
         assert torch.allclose(table.diagonal(), torch.zeros(4, dtype=table.dtype), atol=1e-9)
         assert torch.allclose(table, table.T, atol=1e-9)
         assert ((table > -1e-9) & (table < 2 + 1e-9)).all()
-    # The absolute value of q carries nothing.
-    assert torch.allclose(distances.part_distance(f, q * scale, f, q), part, atol=1e-9)
-    assert torch.allclose(distances.global_distance(g, q * scale, g, q), whole, atol=1e-9)
-    # The order of the parts carries nothing.
-    again = distances.part_distance(f[:, order], q[:, order], f[:, order], q[:, order])
-    assert torch.allclose(again, part, atol=1e-9)
+    # The absolute value of q carries nothing, however small.
+    for less in (scale, scale * 1e-7):
+        assert torch.allclose(distances.part_distance(f, q * less, f, q), part, atol=1e-9)
+        assert torch.allclose(distances.global_distance(g, q * less, g, q), whole, atol=1e-9)
+        assert torch.allclose(
+            distances.pair_weights(q * less, q), distances.pair_weights(q, q), atol=1e-9
+        )
+    # The order of the parts carries nothing, as long as both sides have the same.
+    mixed = f[:, order], q[:, order]
+    assert torch.allclose(distances.part_distance(*mixed, *mixed), part, atol=1e-9)
+    mixed = g[:, order], q[:, order]
+    assert torch.allclose(distances.global_distance(*mixed, *mixed), whole, atol=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 9), st.integers(1, 8))
+def test_the_ways_to_the_global_distance_agree(seed, probes, gallery, parts):
+    """One probe, many probes, blocks of the gallery, and a batch of queries with own galleries."""
+    _, gp, qp = tensors(*random_pair(seed, n=probes, k=parts))
+    _, gg, qg = tensors(*random_pair(seed + 1, n=gallery, k=parts))
+    whole = distances.global_distance(gp, qp, gg, qg)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distances, "BLOCK_CPU", 1)
+        assert torch.allclose(distances.global_distance(gp, qp, gg, qg), whole, atol=1e-12)
+    for i in range(probes):
+        alone = distances.global_distance(gp[i : i + 1], qp[i : i + 1], gg, qg)
+        assert torch.allclose(alone[0], whole[i], atol=1e-12)
+    own = gg.expand(probes, *gg.shape), qg.expand(probes, *qg.shape)
+    batched = distances.global_distance(gp[:, None], qp[:, None], *own)
+    assert torch.allclose(batched[:, 0], whole, atol=1e-12)
+    each = distances.part_distance(gp[:, None], qp[:, None], *own)
+    assert torch.allclose(each[:, 0], distances.part_distance(gp, qp, gg, qg), atol=1e-12)
+
+
+@pytest.mark.parametrize("probes", [1, 3])
+def test_gradients_of_the_distances(probes):
+    _, gp, qp = random_pair(12, n=probes, k=3, d=4)
+    _, gg, qg = random_pair(13, n=2, k=3, d=4)
+    inputs = [t.requires_grad_() for t in tensors(gp, qp, gg, qg)]
+    assert torch.autograd.gradcheck(distances.part_distance, inputs)
+    assert torch.autograd.gradcheck(distances.global_distance, inputs)
+
+
+def test_bfloat16_follows_float32():
+    """bfloat16 keeps 8 bits: each operand of a cosine is off by 2^-9 relative at most, and the
+    sums over K d = 48 products are rounded once to 2^-9; 0.03 leaves them room to add up."""
+    inputs = tensors(*random_pair(14), dtype=torch.float32)
+    f, g, q = inputs
+    half_f, half_g, half_q = (t.bfloat16() for t in inputs)
+    part = distances.part_distance(half_f, half_q, half_f, half_q)
+    whole = distances.global_distance(half_g, half_q, half_g, half_q)
+    assert part.dtype == whole.dtype == torch.bfloat16
+    assert torch.allclose(part.float(), distances.part_distance(f, q, f, q), atol=0.03)
+    assert torch.allclose(whole.float(), distances.global_distance(g, q, g, q), atol=0.03)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_all_or_nothing_of_equation_15(gamma):
+    fp, gp, qp = tensors(*random_pair(15, n=2))
+    fg, gg, qg = tensors(*random_pair(16, n=3))
+    got = distances.rescore(fp, gp, qp, fg, gg, qg, gamma)
+    part = distances.part_distance(fp, qp, fg, qg)
+    whole = distances.global_distance(gp, qp, gg, qg)
+    assert torch.allclose(got, distances.combined_distance(part, whole, gamma))
+
+
+def test_part_distances_and_weights_are_equations_2_and_11():
+    fp, _, qp = random_pair(17, n=3)
+    fg, _, qg = random_pair(18, n=2)
+    each = distances.part_distances(*tensors(fp, fg))
+    weights = distances.pair_weights(*tensors(qp, qg))
+    for i in range(3):
+        for j in range(2):
+            total = sum(qp[i][m] * qg[j][m] for m in range(6))
+            for k in range(6):
+                d_k = naive.cosine_distance(fp[i][k], fg[j][k])
+                assert float(each[i, j, k]) == pytest.approx(d_k, abs=1e-12)
+                assert float(weights[i, j, k]) == pytest.approx(qp[i][k] * qg[j][k] / total)
 
 
 def test_a_part_without_quality_changes_nothing():
@@ -92,13 +164,14 @@ def test_a_part_without_quality_changes_nothing():
     assert torch.allclose(before, after, atol=1e-12)
 
 
-def test_nothing_shared_is_neutral_and_has_no_support():
-    f, g, _ = tensors(*random_pair(11, n=1))
-    upper = torch.tensor([[1.0, 1, 1, 0, 0, 0]], dtype=torch.float64)
-    lower = 1 - upper
-    assert float(distances.support(upper, lower)) == 0
-    assert float(distances.part_distance(f, upper, f, lower)) == 1
-    assert float(distances.global_distance(g, upper, g, lower)) == 1
+@pytest.mark.parametrize("probes", [1, 2])
+def test_nothing_shared_is_neutral_and_has_no_support(probes):
+    f, g, _ = tensors(*random_pair(11, n=probes))
+    upper = torch.tensor([[1.0, 1, 1, 0, 0, 0]] * probes, dtype=torch.float64)
+    for other in (1 - upper, torch.zeros_like(upper)):
+        assert (distances.support(upper, other) == 0).all()
+        assert (distances.part_distance(f, upper, f, other) == 1).all()
+        assert (distances.global_distance(g, upper, g, other) == 1).all()
 
 
 def test_normalised_quality_is_equation_5():

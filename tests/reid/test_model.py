@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from pydantic import ValidationError
 
-from reid.backbones import ResNet50V2, build_backbone, load_imagenet
-from reid.checkpoint import load_model, load_thresholds, save_model
+from reid.checkpoint import default_weights, load_model, load_thresholds, save_model
 from reid.config import ModelConfig
+from reid.distances import global_features
 from reid.errors import ModelError
-from reid.model import QPM
-from reid.parts import PartBranch, region_average_pooling
+from reid.model import QPM, Classifiers
+from reid.parts import FoldedPartBranch, PartBranch, region_average_pooling
 
 SMALL = ModelConfig(backbone="mobilenetv2", height=96, width=32, num_parts=6, dim=16)
 
@@ -20,30 +22,6 @@ def test_region_average_pooling_is_the_mean_of_each_stripe():
     for k in range(6):
         expected = x[:, :, 2 * k : 2 * k + 2].mean((2, 3))
         assert torch.allclose(got[:, k], expected, atol=1e-6)
-
-
-def test_attention_is_equations_4_to_8():
-    torch.manual_seed(0)
-    isa = IdentityAwareAttention(8).double()
-    g_map = torch.randn(2, 8, 6, 3, dtype=torch.float64)
-    quality = torch.rand(2, 3, dtype=torch.float64)
-    # float32 inside (the inner product of Eq. 7): compare at float32's precision.
-    isa.float()
-    out, reduced, attention = isa(g_map.float(), quality.float())
-    for n in range(2):
-        h = torch.zeros(8, dtype=torch.float64)
-        for k in range(3):  # Eqs. 4 and 5
-            g_k = g_map[n, :, 2 * k : 2 * k + 2].mean((1, 2))
-            h += quality[n, k] / quality[n].sum() * g_k
-        h_hat = isa.reduce.weight.double() @ h + isa.reduce.bias.double()
-        h_tilde = isa.expand.weight.double() @ h_hat.clamp_min(0) + isa.expand.bias.double()
-        assert torch.allclose(reduced[n].double(), h_hat, atol=1e-5)
-        for y in range(6):
-            for x in range(3):
-                m = torch.sigmoid(g_map[n, :, y, x] @ h_tilde)  # Eq. 7
-                assert float(attention[n, 0, y, x]) == pytest.approx(float(m), abs=1e-5)
-                expected = m * g_map[n, :, y, x] + g_map[n, :, y, x]  # Eq. 8
-                assert torch.allclose(out[n, :, y, x].double(), expected, atol=1e-4)
 
 
 def test_part_convolutions_are_not_shared():
@@ -67,52 +45,99 @@ def test_quality_agrees_between_training_and_evaluation():
     assert (trained - evaluated).abs().mean() < 0.05
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "resnet50", "resnet50v2"])
-def test_trunks_keep_their_last_stride(name):
-    trunk, channels = build_backbone(name)
+def numbers(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("dim", "bare", "heads"), [(1024, 38_733_132, 5_211_648), (256, 27_225_228, 1_302_912)]
+)
+def test_parameter_count_of_resnet50(dim, bare, heads):
+    """Table VIII's 29.0 M contradicts d = 1024; heads are those of Occluded-Duke's 702 people."""
+    config = ModelConfig(backbone="resnet50", dim=dim)
+    assert numbers(QPM(config)) == bare
+    assert numbers(Classifiers(config, 702)) == heads
+
+
+def test_training_and_evaluation_agree_when_statistics_agree():
+    """The quality predictor's BN, and the part features' one, with the batch's own statistics."""
+    torch.manual_seed(4)
+    branch = PartBranch(16, 4, 6, norm=True).double()
+    with torch.no_grad():
+        branch.quality_norm.weight.uniform_(0.5, 2)
+        branch.quality_norm.bias.normal_()
+    pooled = torch.randn(32, 6, 16, dtype=torch.float64) * 3 + 1
+    for norm in (branch.quality_norm, branch.feature_norm):
+        norm.momentum = 1.0
+    parts, quality = branch.train()(pooled)
+    for norm in (branch.quality_norm, branch.feature_norm):
+        norm.running_var *= 31 / 32  # running: unbiased; what training divided by: biased
+    for evaluated in (branch.eval(), FoldedPartBranch(branch)):
+        again = evaluated(pooled)
+        assert torch.allclose(again[0], parts, atol=1e-9)
+        assert torch.allclose(again[1], quality, atol=1e-9)
+
+
+def tiny(**changes) -> QPM:
+    torch.manual_seed(2)
+    return QPM(SMALL.model_copy(update=changes)).eval()
+
+
+def test_without_a_predictor_every_quality_is_one():
+    model = tiny(quality=False)
+    assert not [n for n, _ in model.named_parameters() if "quality" in n]
     with torch.inference_mode():
-        out = trunk.eval()(torch.zeros(1, 3, 96, 32))
-    assert out.shape == (1, channels, 6, 2)
+        assert torch.equal(model(torch.randn(2, 3, 96, 32)).quality, torch.ones(2, 6))
 
 
-def test_parameter_count_at_d_256_and_1024():
-    """Table VIII's 29.0 M contradicts d = 1024 (qpm_notes): 27.2 M and 38.7 M without heads."""
-    for dim, millions in ((256, 27.2), (1024, 38.7)):
-        model = QPM(ModelConfig(backbone="resnet50", dim=dim))
-        assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
+@pytest.mark.parametrize("feature", ["gap", "si"])
+def test_one_vector_an_image_stays_itself_in_equations_9_to_11(feature):
+    """Oracle: the mean over all pixels, or Eq. 4, computed here; then any pair's h."""
+    model, base = tiny(global_feature=feature), tiny()
+    x = torch.randn(2, 3, 96, 32)
+    with torch.inference_mode():
+        got, stripes = model(x), base(x)
+    weights = torch.ones(2, 6) if feature == "gap" else stripes.quality
+    for n in range(2):
+        expected = sum(
+            weights[n, k] / weights[n].sum() * stripes.global_parts[n, k] for k in range(6)
+        )
+        for k in range(6):
+            assert torch.allclose(got.global_parts[n, k], expected, atol=1e-5)
+    h = global_features(got.global_parts, got.quality, got.global_parts, torch.rand(2, 6))[0]
+    assert torch.allclose(h, got.global_parts[:, 0], atol=1e-5)
+
+
+def test_without_a_global_branch_the_parts_stand_in():
+    model = tiny(global_feature="none", gamma=1.0)
+    assert model.global_conv is None
+    assert model.attention is None
+    with torch.inference_mode():
+        got = model(torch.randn(1, 3, 96, 32))
+    assert torch.equal(got.global_parts, got.parts)
+    assert got.attention is None
+    with pytest.raises(ValidationError, match="gamma must be 1"):
+        ModelConfig(global_feature="none")
+
+
+def test_files_from_before_the_switches_are_the_full_model():
+    """The shipped weights: their header names none of the switches, their tensors all fit."""
+    from safetensors import safe_open
+
+    with safe_open(default_weights(), framework="pt") as file:
+        header = json.loads(file.metadata()["model"])
+    assert "global_feature" not in header
+    model, _ = load_model(default_weights())
+    config = model.config
+    assert (config.quality, config.global_feature, config.attention) == (True, "agfe", "isa")
+    with torch.inference_mode():
+        out = model(torch.zeros(1, 3, config.height, config.width))
+    assert torch.isfinite(out.global_parts).all()
 
 
 def test_height_that_stripes_do_not_divide_is_refused():
     with pytest.raises(ValidationError, match="multiple of 96"):
         ModelConfig(height=256)
-
-
-def test_imagenet_weights_load(shared):
-    trunk, _ = build_backbone("mobilenetv2")
-    assert load_imagenet(trunk, "mobilenetv2", shared / "models/mobilenetv2_imagenet.pt") == []
-    stored = torch.load(shared / "models/mobilenetv2_imagenet.pt", weights_only=True)
-    own = trunk.state_dict()
-    assert torch.equal(own["features.18.0.weight"], stored["features.18.0.weight"])
-    assert torch.equal(own["features.3.conv.2.weight"], stored["features.3.conv.6.weight"])
-
-
-def test_partial_resnet50v2_weights_leave_stage_4_fresh(shared):
-    trunk = ResNet50V2()
-    path = shared / "models/resnet50v2_imagenet_partial.pt"
-    fresh = load_imagenet(trunk, "resnet50v2", path)
-    assert fresh
-    assert all(name.startswith("stage4_conv") for name in fresh)
-    stored = torch.load(path, weights_only=True)
-    shortcut = trunk.stages[1][0].shortcut  # the fourth convolution of its stage
-    assert torch.equal(shortcut.weight, stored["stage2_conv3_weight"].float())
-    with torch.inference_mode():
-        assert torch.isfinite(trunk.eval()(torch.randn(1, 3, 96, 32))).all()
-
-
-def test_weights_of_another_trunk_are_refused(shared):
-    trunk, _ = build_backbone("resnet50")
-    with pytest.raises(ModelError, match="does not hold the weights of resnet50"):
-        load_imagenet(trunk, "resnet50", shared / "models/mobilenetv2_imagenet.pt")
 
 
 def test_model_file_round_trip(tmp_path):

@@ -1,0 +1,209 @@
+"""Candidates for a large gallery from FAISS: 4-bit product codes, all of them scanned.
+
+Why a flat scan of codes and no inverted lists: a half-hidden probe has no
+place among cells that whole people made, and 100 bytes a row are scanned in
+the time that 20 ms leaves. It also trains in seconds and grows cheaply.
+
+Two things make the codes fit Eq. 2:
+
+- Part features lie in few directions. Each part is turned to its own principal
+  axes and the first `dims` are kept; a probe's weights act on parts, so this
+  holds whatever is hidden. A strong axis shares its code with a weak one.
+- Eq. 2 is a ratio, and FAISS ranks by inner products. For a level t,
+  unit_p . unit_g - t * share_p . share_g is positive just where the similarity
+  is above t, and it is an inner product: the shares are coded beside the rest.
+  A sample of the gallery says which t leaves as many as are wanted.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reid.distances import TINY
+from reid.index_rows import Rows, Units
+from reid.index_search import Snapshot
+
+FEWEST = 1000  # rows to learn from
+STEP = 16_384  # rows coded at once
+PAIR = 2  # numbers under one 4-bit code
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the codes are made and how many candidates they propose.
+
+    Attributes:
+        dims: directions kept of each part, an even number; a row's code takes K * (dims / 4 + 1/2)
+            bytes.
+        sample: rows that are learnt from, and that estimate a probe's level.
+        candidates: rows measured exactly per probe, at least twice n.
+        threads: shards, each searched by its own thread.
+    """
+
+    dims: int = 32
+    sample: int = 16_384
+    candidates: int = 1000
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: naming the one that is out of range.
+        """
+        for name, least in (("dims", 2), ("sample", FEWEST), ("candidates", 1), ("threads", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {least} at least")
+        if self.dims % PAIR:
+            raise ValueError(f"dims is {self.dims}, expected an even number")
+
+
+class Proposals:
+    """A trained FAISS index over the rows of a gallery. `GalleryIndex` holds the writers' lock."""
+
+    def __init__(self, recipe: Recipe, axes: Tensor, sample: Units, trained: Any) -> None:
+        import faiss
+
+        self._recipe, self._axes, self._sample = recipe, axes, sample
+        self._shards = [faiss.clone_index(trained) for _ in range(recipe.threads)]
+        self._rows: list[Ints] = [np.zeros(0, np.int64) for _ in self._shards]
+        self._pool = ThreadPoolExecutor(recipe.threads, "gallery")
+        self._lock = threading.Lock()  # FAISS may not be searched while it grows
+
+    @staticmethod
+    def train(store: Rows, parts: Snapshot, recipe: Recipe) -> Proposals:
+        """Learn axes and codes from a seeded sample of the rows.
+
+        Raises:
+            ValueError: if there are too few rows.
+        """
+        import faiss
+
+        rows = _alive(parts)
+        if len(rows) < FEWEST:
+            raise ValueError(
+                f"{len(rows)} rows are too few to learn from: {FEWEST} are needed; "
+                "a gallery of this size is searched exactly"
+            )
+        rng = np.random.default_rng(0)
+        chosen = np.sort(rng.choice(rows, min(recipe.sample, len(rows)), replace=False))
+        unit, share, norm = (v.cpu() for v in store.gather(parts, chosen, "unit", "share", "norm"))
+        sample = Units(unit, share, norm, unit.new_zeros(len(unit), 0, 0))
+        axes = _axes(unit, share.shape[1], recipe.dims)
+        vectors = _gallery_vectors(axes, unit, share)
+        index = faiss.IndexPQFastScan(
+            vectors.shape[1], vectors.shape[1] // PAIR, 4, faiss.METRIC_INNER_PRODUCT
+        )
+        index.train(vectors)
+        return Proposals(recipe, axes, sample, index)
+
+    def add_all(self, store: Rows, parts: Snapshot) -> None:
+        """Code every row that is not removed."""
+        rows = _alive(parts)
+        for first in range(0, len(rows), STEP):
+            some = rows[first : first + STEP]
+            unit, share = store.gather(parts, some, "unit", "share")
+            self._add(some, unit.cpu(), share.cpu())
+
+    def add(self, rows: Ints, units: Units) -> None:
+        """Code new rows."""
+        self._add(rows, units.unit.cpu(), units.share.cpu())
+
+    def _add(self, rows: Ints, unit: Tensor, share: Tensor) -> None:
+        vectors = _gallery_vectors(self._axes, unit, share)
+        with self._lock:
+            shard = int(np.argmin([index.ntotal for index in self._shards]))
+            self._shards[shard].add(vectors)
+            self._rows[shard] = np.concatenate([self._rows[shard], rows])
+
+    def remove(self, rows: Ints) -> None:
+        """Take rows' codes out."""
+        import faiss
+
+        with self._lock:
+            for i, index in enumerate(self._shards):
+                inside = np.flatnonzero(np.isin(self._rows[i], rows))
+                if len(inside):
+                    index.remove_ids(faiss.IDSelectorBatch(inside))
+                    self._rows[i] = np.delete(self._rows[i], inside)
+
+    def propose(self, probes: Units, n: int) -> tuple[Ints, Ints]:
+        """Candidates for the n nearest: probes (M,) ascending, rows (M,)."""
+        unit, share = probes.unit.cpu(), probes.share.cpu()
+        wanted = max(self._recipe.candidates, 2 * n)
+        with self._lock:
+            level = self._level(unit, share, wanted)
+            vectors = _probe_vectors(self._axes, unit, share, level)
+            found = list(
+                self._pool.map(lambda i: self._one(i, vectors, wanted), range(len(self._shards)))
+            )
+        scores = np.concatenate([f[0] for f in found], axis=1)
+        rows = np.concatenate([f[1] for f in found], axis=1)
+        if rows.shape[1] > wanted:
+            best = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
+            rows = np.take_along_axis(rows, best, 1)
+        probe, place = np.nonzero(rows >= 0)
+        return probe, rows[probe, place]
+
+    def _one(self, shard: int, vectors: Floats, wanted: int) -> tuple[Floats, Ints]:
+        """The best `wanted` of one shard: their scores and gallery rows, (P, w)."""
+        rows, index = self._rows[shard], self._shards[shard]
+        if not index.ntotal:
+            return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
+        scores, places = index.search(vectors, min(wanted, index.ntotal))
+        return scores, np.where(places >= 0, rows[places], -1)
+
+    def _level(self, unit: Tensor, share: Tensor, wanted: int) -> Tensor:
+        """1 - Eq. 2 of each probe's `wanted`-th nearest, guessed from the sample: (P, 1).
+
+        Not the n-th: a pair that shares no part has the product 0, and codes
+        are rough; so those that matter have to lie well above 0.
+        """
+        scores = unit @ self._sample.unit.T / (share @ self._sample.share.T).clamp_min(TINY)
+        size = sum(index.ntotal for index in self._shards)
+        rank = min(max(round(wanted * len(scores[0]) / max(size, 1)), 1), len(scores[0]))
+        return torch.topk(scores, rank, dim=1).values[:, -1:]
+
+
+def _alive(parts: Snapshot) -> Ints:
+    """Row numbers that were not removed, ascending."""
+    found = [
+        chunk.start + (~chunk.dead[:filled]).nonzero()[:, 0].cpu().numpy()
+        for chunk, filled in parts
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *found])
+
+
+def _axes(unit: Tensor, k: int, dims: int) -> Tensor:
+    """Each part's leading principal axes, the strongest beside the weakest: (K, d, dims)."""
+    by_part = unit.view(len(unit), k, -1).transpose(0, 1)
+    strength, axes = torch.linalg.eigh(by_part.transpose(1, 2) @ by_part)
+    dims = min(dims, strength.shape[1] // PAIR * PAIR)
+    falling = axes.flip(-1)[..., :dims]
+    order = torch.stack([torch.arange(dims // 2), torch.arange(dims - 1, dims // 2 - 1, -1)], 1)
+    paired: Tensor = falling[..., order.flatten()].contiguous()
+    return paired
+
+
+def _gallery_vectors(axes: Tensor, unit: Tensor, share: Tensor) -> Floats:
+    """(N, K*dims + 2K): the turned parts, then each share with a zero beside it."""
+    n, k = share.shape
+    turned = torch.einsum("nkd,kdr->nkr", unit.view(n, k, -1), axes).flatten(1)
+    shares = torch.stack([share, torch.zeros_like(share)], 2).flatten(1)
+    return np.ascontiguousarray(torch.cat([turned, shares], 1).numpy(), dtype=np.float32)
+
+
+def _probe_vectors(axes: Tensor, unit: Tensor, share: Tensor, level: Tensor) -> Floats:
+    """Their inner product with a gallery vector is unit_p . unit_g - level * share_p . share_g."""
+    return _gallery_vectors(axes, unit, -level * share)

@@ -38,20 +38,21 @@ def build_backbone(name: str) -> tuple[nn.Module, int]:
 
 
 def load_imagenet(backbone: nn.Module, name: str, source: Path | str) -> list[str]:
-    """Load ImageNet weights; return the names that stay fresh.
+    """Load ImageNet (or stage 0) weights; return the names that stay fresh.
 
     Args:
         backbone: from `build_backbone(name)`.
         name: of the trunk.
-        source: a local file (torchvision's for resnet50, timm's for hrnet_w32), or `download`.
+        source: a local file (torchvision's for resnet50, timm's for hrnet_w32, or the trunk that
+            stage 0 of our own training left), or `download`.
 
     Raises:
         ModelError: if the file does not fit the trunk, or nothing can be downloaded.
     """
     state = _download(name) if str(source) == DOWNLOAD else _read(Path(source))
-    if name == "resnet50v2":
-        return _load_gluon(backbone, state, Path(source))
     own = backbone.state_dict()
+    if name == "resnet50v2" and set(state) != set(own):
+        return _load_gluon(backbone, state, Path(source))
     heads = ("fc.", "classifier.", *HRNet.unused)
     prefix = "net." if name == "hrnet_w32" else ""
     theirs = {prefix + k: v for k, v in state.items() if not k.startswith(heads)}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from reid.augment import augment, normalise, to_input
 from reid.backbones import load_imagenet
-from reid.checkpoint import file_fingerprint, load_start, save_model
+from reid.checkpoint import file_fingerprint, load_start, save_model, save_tensors
 from reid.datasets import (
     IdentitySampler,
     Sample,
@@ -41,6 +41,7 @@ from reid.team import Team, join_team
 from reid.train_config import TrainConfig
 
 MODEL_FILE = "model.safetensors"
+TRUNK_FILE = "trunk.safetensors"  # after stage 0; `--imagenet` takes it
 LOOK_EVERY = 20  # steps between two looks at the loss: each look waits for the device
 
 
@@ -105,7 +106,11 @@ def train(config: TrainConfig, paths: TrainPaths, device: str, *, compiled: bool
                     line |= held_out.figures(stage.result(), epoch + 1)
                 log.epoch(stage.name, line)  # before the checkpoint: see `RunLog.begin`
                 state.save(stage, epoch + 1)
-                if stage.name == "qpm":
+                if stage.name == "ide":
+                    save_tensors(
+                        model.backbone.state_dict(), paths.out / TRUNK_FILE, origin.header()
+                    )
+                else:
                     notes = origin.header() | {"epoch": str(epoch + 1)}
                     save_model(stage.result(), paths.out / MODEL_FILE, notes)
     return paths.out / MODEL_FILE

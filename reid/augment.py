@@ -33,8 +33,14 @@ def to_input(images: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(x, (height, width), mode="bilinear", antialias=False)
 
 
-def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Apply every augmentation of `config`; `generator` is a CPU generator."""
+def augment(
+    images: Tensor, config: TrainConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Apply every augmentation of `config`; `generator` is a CPU generator.
+
+    Returns:
+        The images, and the share of each stripe that nothing was laid over, (N, K) float32 in 0..1.
+    """
     n, columns = len(images), (1, 2, 5, 6, 1, 4 * ERASE_TRIES)
     draws = torch.rand(n, sum(columns), generator=generator)
     flip, shift, colour, paste, erase, patch = draws.to(images.device, non_blocking=True).split(
@@ -45,11 +51,15 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
         images = pad_and_crop(images, shift, config.crop_padding)
     if config.jitter:
         images = colour_jitter(images, colour, config.jitter)
+    covered = images.new_zeros(n, 1, *images.shape[2:], dtype=torch.bool)
     if config.paste:
-        images = paste_occluder(images, paste, config.paste)
+        images, where = paste_occluder(images, paste, config.paste)
+        covered |= where
     if config.erase:
-        images = random_erasing(images, patch, erase[:, 0] < config.erase)
-    return images
+        images, where = random_erasing(images, patch, erase[:, 0] < config.erase)
+        covered |= where
+    stripes = covered.view(n, config.model.num_parts, -1)
+    return images, 1 - stripes.float().mean(2)
 
 
 def random_flip(images: Tensor, chosen: Tensor) -> Tensor:
@@ -74,10 +84,11 @@ def colour_jitter(images: Tensor, u: Tensor, strength: float) -> Tensor:
     return (((images - mean) * contrast + mean) * brightness * gains).clamp(0, 1)
 
 
-def paste_occluder(images: Tensor, u: Tensor, chance: float) -> Tensor:
+def paste_occluder(images: Tensor, u: Tensor, chance: float) -> tuple[Tensor, Tensor]:
     """Lay a piece of another image of the batch over a border region, as a passer-by would lie.
 
     The piece comes from elsewhere in the other image, so that its parts do not match. `u` (N, 6).
+    Returns the images and where something was laid over them, (N, 1, H, W) bool.
     """
     n, _, h, w = images.shape
     patches = border_patches(u[:, 1:3], h, w)
@@ -88,15 +99,20 @@ def paste_occluder(images: Tensor, u: Tensor, chance: float) -> Tensor:
     right = _whole(u[:, 5] * (w - width + 1)) - left
     rows = (torch.arange(h, device=images.device) + down[:, None]).clamp(0, h - 1)
     columns = (torch.arange(w, device=images.device) + right[:, None]).clamp(0, w - 1)
-    return torch.where(inside(patches, h, w), _take(images, donor, rows, columns), images)
+    covered = inside(patches, h, w)
+    return torch.where(covered, _take(images, donor, rows, columns), images), covered
 
 
-def random_erasing(images: Tensor, u: Tensor, chosen: Tensor) -> Tensor:
-    """Random erasing (Zhong et al. 2020): fill a rectangle with the ImageNet mean."""
+def random_erasing(images: Tensor, u: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Random erasing (Zhong et al. 2020): fill a rectangle with the ImageNet mean.
+
+    Returns the images and where they were filled, (N, 1, H, W) bool.
+    """
     _, _, h, w = images.shape
     patches = free_patches(u.view(len(u), -1, 4), h, w)
     patches[:, 2] *= chosen
-    return torch.where(inside(patches, h, w), _per_channel(MEAN, images.device), images)
+    covered = inside(patches, h, w)
+    return torch.where(covered, _per_channel(MEAN, images.device), images), covered
 
 
 def border_patches(u: Tensor, h: int, w: int) -> Tensor:

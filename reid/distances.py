@@ -119,8 +119,7 @@ def _one_probe(global_p: Tensor, quality_p: Tensor, global_g: Tensor, quality_g:
 
 def _cosine_distance(both: Tensor, own_p: Tensor, own_g: Tensor) -> Tensor:
     """1 - a.b / sqrt(a.a b.b), and 1 where a vector is zero."""
-    distance: Tensor = 1 - both / (own_p * own_g).clamp_min(TINY**2).sqrt()
-    return distance
+    return 1 - both / (own_p * own_g).clamp_min(TINY**2).sqrt()
 
 
 def _outer(quality: Tensor) -> Tensor:
@@ -138,7 +137,8 @@ def _cross(scaled_p: Tensor, quality_p: Tensor, scaled_g: Tensor, quality_g: Ten
     cross = scaled_p.flatten(-3, -2) @ scaled_g.flatten(-3, -2).mT  # (..., P K, G K)
     by_gallery = cross.unflatten(-1, (-1, parts)).unflatten(-3, (probes, parts))  # P, K, G, K
     inner = (by_gallery.flatten(-3, -2) @ quality_p[..., None])[..., 0]  # over l: (..., P, K G)
-    return (inner.unflatten(-1, (parts, -1)) * quality_g.mT[..., None, :, :]).sum(-2)
+    weighted: Tensor = inner.unflatten(-1, (parts, -1)) * quality_g.mT[..., None, :, :]
+    return weighted.sum(-2)
 
 
 def combined_distance(part: Tensor, overall: Tensor, gamma: float) -> Tensor:

@@ -14,13 +14,31 @@ from torch import Tensor
 from reid.distances import global_distance, pair_weights, part_distance
 
 
-def part_identity_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Eq. 1: sum over parts of the mean cross-entropy. `logits` is (N, K, C)."""
+def part_identity_loss(
+    logits: Tensor, labels: Tensor, smoothing: float = 0.0, counts: Tensor | None = None
+) -> Tensor:
+    """Eq. 1: sum over parts of the mean cross-entropy.
+
+    Args:
+        logits: (N, K, C).
+        labels: (N,) int64.
+        smoothing: label smoothing.
+        counts: (N, K) bool, the stripes that take part; None: all, as in the paper.
+
+    Returns:
+        K times the mean over the stripes that take part; 0 if none does.
+    """
     _, parts, _ = logits.shape
-    flat = F.cross_entropy(
-        logits.flatten(0, 1), labels.repeat_interleave(parts), label_smoothing=smoothing
+    each = F.cross_entropy(
+        logits.flatten(0, 1),
+        labels.repeat_interleave(parts),
+        label_smoothing=smoothing,
+        reduction="none",
     )
-    return flat * parts
+    if counts is None:
+        return each.mean() * parts
+    chosen = counts.flatten().to(each.dtype)
+    return (each * chosen).sum() / chosen.sum().clamp_min(1) * parts
 
 
 def hard_triplet_loss(distance: Tensor, labels: Tensor, margin: float) -> Tensor:

@@ -10,7 +10,12 @@ from reid.train_config import TrainConfig
 
 
 def loss_terms(
-    model: nn.Module, heads: nn.Module, images: Tensor, labels: Tensor, config: TrainConfig
+    model: nn.Module,
+    heads: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    config: TrainConfig,
+    visible: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The terms of Eq. 14 on one batch: all five for QPM, and what an arm has of them.
 
@@ -20,6 +25,7 @@ def loss_terms(
         images: (N, 3, H, W) normalised RGB.
         labels: (N,) int64, 0..C-1.
         config: of the run.
+        visible: (N, K) share of each stripe that no augmentation covered; None: all of it.
 
     Returns:
         Scalars in float32 by name: `part_id` (Eq. 1) always; `part_tp` (Eq. 3) with
@@ -29,8 +35,10 @@ def loss_terms(
     f = model(images)
     logits = heads(f)
     smooth, margin = config.label_smoothing, config.margin
+    counts = visible > config.min_visible if visible is not None and config.min_visible else None
     with torch.autocast(images.device.type, enabled=False):
-        terms = {"part_id": losses.part_identity_loss(logits.part.float(), labels, smooth)}
+        part_id = losses.part_identity_loss(logits.part.float(), labels, smooth, counts)
+        terms = {"part_id": part_id}
         if config.part_triplet:
             terms["part_tp"] = losses.part_triplet_loss(f.parts.float(), f.quality, labels, margin)
         if logits.reduced is not None:

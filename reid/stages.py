@@ -29,7 +29,8 @@ class Stage:
         epochs: how many the stage has.
         model: the network.
         average: moving average of the network's weights; None without `ema_decay` and in `ide`.
-        objective: (N, 3, H, W) images and (N,) labels -> named loss terms, which are summed.
+        objective: (N, 3, H, W) images, (N,) labels and (N, K) visible shares of the stripes ->
+            named loss terms, which are summed.
         optimizer: over the trunk and over everything new, in this order.
         rates: learning rates of these two groups before the schedule.
         draws: number of the stage's first epoch for the random draws: no two epochs share one.
@@ -58,9 +59,9 @@ class QPMObjective(nn.Module):
         self.heads = Classifiers(config.model, identities)
         self._config = config
 
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Named loss terms of one batch."""
-        return loss_terms(self.model, self.heads, images, labels, self._config)
+        return loss_terms(self.model, self.heads, images, labels, self._config, visible)
 
 
 class IDEObjective(nn.Module):
@@ -72,8 +73,8 @@ class IDEObjective(nn.Module):
         self.classifier = nn.Linear(_channels(backbone), identities)
         self._smoothing = config.label_smoothing
 
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The one loss term of a batch."""
+    def forward(self, images: Tensor, labels: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        """The one loss term of a batch; stage 0 knows no stripes."""
         logits = self.classifier(self.backbone(images).mean((2, 3))).float()
         return {"ide_id": F.cross_entropy(logits, labels, label_smoothing=self._smoothing)}
 

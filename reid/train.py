@@ -141,10 +141,10 @@ def train_epoch(
         rate = set_rates(stage, config, epoch + step / len(batches))
         rows = torch.from_numpy(numbers).to(people.images.device, non_blocking=True)
         batch = to_input(people.images[rows].to(device), shape.height, shape.width)
-        batch = normalise(augment(batch, config, generator))
-        batch = batch.contiguous(memory_format=torch.channels_last)
+        batch, visible = augment(batch, config, generator)
+        batch = normalise(batch).contiguous(memory_format=torch.channels_last)
         with amp:
-            terms = objective(batch, people.labels[rows].to(device))
+            terms = objective(batch, people.labels[rows].to(device), visible)
         loss = torch.stack(list(terms.values())).sum()  # Eq. 14
         stage.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -98,6 +98,15 @@ class TrainConfig(StrictModel):
         title="Pasted occluder",
         description="Chance that a patch of another image of the batch covers part of this one.",
     )
+    min_visible: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        title="Least visible share",
+        description="A stripe of which erasing and pasting left no more than this share takes no "
+        "part in Eq. 1: nobody can name a person by somebody else's legs. 0, as in the paper: "
+        "every stripe does.",
+    )
     jitter: float = Field(
         default=0.0, ge=0, le=1, title="Colour jitter", description="Strength; none in the paper."
     )

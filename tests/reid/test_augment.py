@@ -66,7 +66,7 @@ def test_jitter_stays_a_picture_and_0_5_changes_nothing(images, generator):
 
 def test_pasted_pieces_come_from_another_image(images, generator):
     u = torch.rand(N, 6, generator=generator)
-    covered = paste_occluder(images, u, chance=0.5)
+    pasted, covered = paste_occluder(images, u, chance=0.5)
     for i in range(N):
         hit, kind, size, other, y, x = u[i].tolist()
         expected = images[i].clone()
@@ -77,7 +77,9 @@ def test_pasted_pieces_come_from_another_image(images, generator):
             dy, dx = int(y * (H - h + 1)), int(x * (W - w + 1))
             piece = images[donor, :, dy : dy + h, dx : dx + w]
             expected[:, top : top + h, left : left + w] = piece
-        assert torch.equal(covered[i], expected), i
+            assert int(covered[i].sum()) == h * w
+        assert torch.equal(pasted[i], expected), i
+        assert bool(covered[i].any()) == (hit < 0.5)
 
 
 def border_rectangle(kind: float, size: float) -> tuple[int, int, int, int]:
@@ -102,12 +104,13 @@ def test_every_kind_of_border_rectangle(generator):
 def test_erasing_fills_one_rectangle_with_the_mean(images, generator):
     u = torch.rand(N, 80, generator=generator)
     chosen = torch.arange(N) % 2 == 0
-    erased = random_erasing(images, u, chosen)
+    erased, covered = random_erasing(images, u, chosen)
     for i in range(N):
         expected = images[i].clone()
         if i % 2 == 0:
             top, left, h, w = free_rectangle(u[i].view(-1, 4).tolist())
             expected[:, top : top + h, left : left + w] = torch.tensor(MEAN).view(3, 1, 1)
+            assert int(covered[i].sum()) == h * w
         assert torch.equal(erased[i], expected), i
 
 
@@ -128,12 +131,28 @@ def test_erasing_where_no_try_fits_erases_nothing():
 def test_one_seed_gives_one_batch(images):
     config = tiny(flip=0.5, crop_padding=2, jitter=0.3, paste=0.5, erase=0.5)
     first, again, other = (
-        augment(images, config, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        augment(images, config, torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     nothing = tiny(flip=0.0, crop_padding=0, jitter=0.0, paste=0.0, erase=0.0)
-    assert torch.equal(augment(images, nothing, torch.Generator()), images)
+    unchanged, visible = augment(images, nothing, torch.Generator())
+    assert torch.equal(unchanged, images)
+    assert bool((visible == 1).all())
+
+
+def test_visible_share_of_each_stripe_is_what_was_left(images):
+    """Against the pictures: with pasting alone, a pixel that changed was covered."""
+    config = tiny(flip=0.0, crop_padding=0, jitter=0.0, paste=0.7, erase=0.0)
+    changed, visible = augment(images, config, torch.Generator().manual_seed(4))
+    parts = config.model.num_parts
+    same = (changed == images).all(1).float()
+    assert visible.shape == (N, parts)
+    rows = H // parts
+    for i in range(N):
+        for k in range(parts):
+            share = float(same[i, k * rows : (k + 1) * rows].mean())
+            assert float(visible[i, k]) == pytest.approx(share, abs=1e-6)
 
 
 class Looks(TorchDispatchMode):

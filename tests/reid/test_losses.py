@@ -28,6 +28,24 @@ def test_part_identity_loss_is_equation_1():
     assert float(got) == pytest.approx(total / 6, abs=1e-12)
 
 
+def test_stripes_that_do_not_count_have_no_part_in_equation_1():
+    rng = np.random.default_rng(8)
+    logits, labels = rng.normal(size=(4, 3, 5)), torch.tensor([0, 4, 2, 2])
+    counts = torch.tensor([[1, 0, 1], [1, 1, 1], [0, 0, 0], [0, 1, 1]], dtype=torch.bool)
+    total = 0.0
+    for n, k in counts.nonzero().tolist():
+        row = logits[n, k]
+        total += np.log(np.exp(row).sum()) - row[labels[n]]
+    got = losses.part_identity_loss(torch.tensor(logits), labels, counts=counts)
+    assert float(got) == pytest.approx(3 * total / int(counts.sum()))
+    everyone = torch.ones_like(counts)
+    assert torch.isclose(
+        losses.part_identity_loss(torch.tensor(logits), labels, counts=everyone),
+        losses.part_identity_loss(torch.tensor(logits), labels),
+    )
+    assert float(losses.part_identity_loss(torch.tensor(logits), labels, counts=~everyone)) == 0
+
+
 def test_part_triplet_loss_is_equation_3():
     f, q, _, labels = batch(2)
     got = losses.part_triplet_loss(torch.tensor(f), torch.tensor(q), labels, 0.3)

@@ -11,13 +11,16 @@ the matcher, as one part of quality 1: features and matcher are told apart.
 
 Every method gets its thresholds from the same tracklets of held-out *training* people: where one
 in a thousand cross-camera pairs of different people would be linked ("FAR 1e-3", as
-`reid.calibrate`), and where streaming them gives the best pairwise F1 ("best F1"). The row
-"shipped" has the threshold of the weights' own calibration file: what the pipeline does.
+`reid.calibrate`; the arms called P count the price of waiting into the distance, as the matcher
+does), and where streaming them gives the best pairwise F1 ("best F1"; slow, `--no-tuning` leaves
+it out). The row "shipped" has the threshold of the weights' own calibration file: what the
+pipeline does.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +86,8 @@ class Arm:
     priced: bool = False
 
 
+UNBOUNDED = {"recency_limit": 2.0}  # the price may eat the whole threshold
+
 ARMS = {
     "default": Arm("matcher"),
     "mean": Arm("matcher, tracklets pooled by plain means", quality="mean"),
@@ -91,14 +96,18 @@ ARMS = {
     "now": Arm("matcher, no price of waiting", changes={"recency": 0.0}),
     "same": Arm("matcher, links within a camera", changes={"same_camera": True}),
     "free": Arm("matcher, both of these", changes={"recency": 0.0, "same_camera": True}),
-    "priced": Arm(
-        "matcher, threshold calibrated with the price", changes={"recency_limit": 2.0}, priced=True
-    ),
+    "priced": Arm("matcher P: threshold chosen with the price", changes=UNBOUNDED, priced=True),
     "priced_same": Arm(
-        "matcher, the same and links within a camera",
-        changes={"recency_limit": 2.0, "same_camera": True},
-        priced=True,
+        "matcher P, links within a camera", changes=UNBOUNDED | {"same_camera": True}, priced=True
     ),
+    "priced_mean": Arm(
+        "matcher P, tracklets pooled by plain means", "qpm", "mean", UNBOUNDED, priced=True
+    ),
+    "priced_one": Arm("matcher P, no quality at all", "qpm", "one", UNBOUNDED, priced=True),
+    "priced_eq2": Arm(
+        "matcher P, Eq. 2 alone (no Eq. 15)", changes=UNBOUNDED | {"gamma": 1.0}, priced=True
+    ),
+    "priced_osnet": Arm("matcher P, OSNet features", "osnet", "one", UNBOUNDED, priced=True),
     "sure": Arm("matcher, no margin to a rival", changes={"margin": 0.0}),
     "n": Arm("matcher, n = 1000", changes={"top_n": 1000}),
     "osnet": Arm("matcher, OSNet features", model="osnet", quality="one"),
@@ -160,9 +169,7 @@ def matcher_method(arm: Arm, gamma: float) -> Method:
     def distance(people: People) -> Matrix:
         items = pooled(people.stream, with_arm(people, arm))
         found = pair_distances(items, settings.gamma or 0.0).astype(float)
-        if arm.priced:
-            found += settings.recency * np.log1p(np.maximum(people.stream.gap(), 0.0))
-        return found
+        return found + price(people.stream, settings) if arm.priced else found
 
     def link(people: People, threshold: float, possible: float) -> Ints:
         chosen = with_threshold(settings, threshold, possible)
@@ -171,10 +178,16 @@ def matcher_method(arm: Arm, gamma: float) -> Method:
     return Method(arm.name, distance, link)
 
 
-def greedy_method(name: str, model: str, *, exclusive: bool) -> Method:
+def price(stream: Stream, settings: MatchingSettings) -> Matrix:
+    """The price of waiting between every two tracklets (N, N), without limit."""
+    return np.asarray(settings.recency * np.log1p(np.maximum(stream.gap(), 0.0)))
+
+
+def greedy_method(name: str, model: str, *, exclusive: bool, priced: bool = False) -> Method:
     def distance(people: People) -> Matrix:
         flat = vectors(people.stream, people.features[model])
-        return np.asarray(1 - flat @ flat.T)
+        found = np.asarray(1 - flat @ flat.T)
+        return found + price(people.stream, MatchingSettings()) if priced else found
 
     def link(people: People, threshold: float, possible: float) -> Ints:
         return run_greedy(people.stream, distance(people), threshold, exclusive=exclusive)
@@ -188,6 +201,8 @@ def methods(only: list[str], gamma: float) -> list[Method]:
         found.append(greedy_method(f"{label} mean + cosine", model, exclusive=False))
         name = f"{label} mean + cosine, one place at a time"
         found.append(greedy_method(name, model, exclusive=True))
+        name = f"{name}, price of waiting"
+        found.append(greedy_method(name, model, exclusive=True, priced=True))
     return found
 
 
@@ -224,6 +239,7 @@ def compare(
         for origin, threshold in chosen.items():
             found = method.link(test, threshold, possible)
             rows.append(row(test, method.name, origin, threshold, found))
+            print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)  # a full run takes hours
     return rows
 
 

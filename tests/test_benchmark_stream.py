@@ -23,6 +23,7 @@ from benchmarks.link_errors import (
 from benchmarks.link_scores import identity_f1, pairwise_scores
 from benchmarks.market_clock import find_clock, peaks
 from benchmarks.market_features import cached, mean_quality
+from benchmarks.market_stream import ARMS, People, matcher_method
 from benchmarks.track_stream import (
     Matched,
     Stream,
@@ -247,6 +248,15 @@ def test_one_camera_at_one_moment_holds_two_people() -> None:
     zero = np.zeros((2, 2))
     assert len(set(run_greedy(stream, zero, 0.5))) == 1
     assert len(set(run_greedy(stream, zero, 0.5, exclusive=True))) == 2
+
+
+def test_a_priced_threshold_counts_the_seconds_between() -> None:
+    stream = walkers(2, 2)
+    people = People(stream, {"qpm": embeddings(np.repeat(stream.identity, 3))})
+    plain, priced = (matcher_method(ARMS[n], 0.6).distance(people) for n in ("default", "priced"))
+    seconds = [[0, 8, 38, 48], [8, 0, 28, 38], [38, 28, 0, 8], [48, 38, 8, 0]]
+    expected = MatchingSettings().recency * np.log1p(seconds)
+    assert priced - plain == pytest.approx(expected, abs=1e-6)
 
 
 def test_plain_means_are_plain() -> None:

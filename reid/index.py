@@ -121,6 +121,19 @@ class GalleryIndex:
             self._proposals = proposals
 
     @property
+    def scan_bytes(self) -> int:
+        """Bytes that one exact search reads: each row's half-precision vector and its shares."""
+        return sum(
+            filled * (2 * chunk.scan.shape[1] + 4 * chunk.share.shape[1])
+            for chunk, filled in self._rows.snapshot()
+        )
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of FAISS's codes; 0 before `build`."""
+        return 0 if self._proposals is None else self._proposals.code_bytes
+
+    @property
     def approximate(self) -> bool:
         """Whether `search` asks FAISS for candidates first."""
         return self._proposals is not None

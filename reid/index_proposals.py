@@ -29,10 +29,11 @@ from torch import Tensor
 
 from reid.distances import TINY
 from reid.index_rows import Rows, Units
-from reid.index_search import Snapshot
+from reid.index_search import Snapshot, product
 
 FEWEST = 1000  # rows to learn from
 STEP = 16_384  # rows coded at once
+LEVELS = 4096  # rows that a probe's level is guessed from
 PAIR = 2  # numbers under one 4-bit code
 
 Ints = NDArray[np.int64]
@@ -46,7 +47,7 @@ class Recipe:
     Attributes:
         dims: directions kept of each part, an even number; a row's code takes K * (dims / 4 + 1/2)
             bytes.
-        sample: rows that are learnt from, and that estimate a probe's level.
+        sample: rows that are learnt from.
         candidates: rows measured exactly per probe, at least twice n.
         threads: shards, each searched by its own thread.
     """
@@ -72,7 +73,9 @@ class Recipe:
 class Proposals:
     """A trained FAISS index over the rows of a gallery. `GalleryIndex` holds the writers' lock."""
 
-    def __init__(self, recipe: Recipe, axes: Tensor, sample: Units, trained: Any) -> None:
+    def __init__(
+        self, recipe: Recipe, axes: Tensor, sample: tuple[Tensor, Tensor], trained: Any
+    ) -> None:
         import faiss
 
         self._recipe, self._axes, self._sample = recipe, axes, sample
@@ -98,8 +101,9 @@ class Proposals:
             )
         rng = np.random.default_rng(0)
         chosen = np.sort(rng.choice(rows, min(recipe.sample, len(rows)), replace=False))
-        unit, share, norm = (v.cpu() for v in store.gather(parts, chosen, "unit", "share", "norm"))
-        sample = Units(unit, share, norm, unit.new_zeros(len(unit), 0, 0))
+        unit, share = (v.cpu() for v in store.gather(parts, chosen, "unit", "share"))
+        some = torch.from_numpy(rng.permutation(len(chosen))[:LEVELS])
+        sample = (unit[some].half(), share[some])
         axes = _axes(unit, share.shape[1], recipe.dims)
         vectors = _gallery_vectors(axes, unit, share)
         index = faiss.IndexPQFastScan(
@@ -138,6 +142,11 @@ class Proposals:
                     index.remove_ids(faiss.IDSelectorBatch(inside))
                     self._rows[i] = np.delete(self._rows[i], inside)
 
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of all codes."""
+        return sum(index.ntotal * index.sa_code_size() for index in self._shards)
+
     def propose(self, probes: Units, n: int) -> tuple[Ints, Ints]:
         """Candidates for the n nearest: probes (M,) ascending, rows (M,)."""
         unit, share = probes.unit.cpu(), probes.share.cpu()
@@ -170,7 +179,7 @@ class Proposals:
         Not the n-th: a pair that shares no part has the product 0, and codes
         are rough; so those that matter have to lie well above 0.
         """
-        scores = unit @ self._sample.unit.T / (share @ self._sample.share.T).clamp_min(TINY)
+        scores = product(self._sample[0], unit) / (share @ self._sample[1].T).clamp_min(TINY)
         size = sum(index.ntotal for index in self._shards)
         rank = min(max(round(wanted * len(scores[0]) / max(size, 1)), 1), len(scores[0]))
         return torch.topk(scores, rank, dim=1).values[:, -1:]

@@ -77,14 +77,14 @@ def shortlist(parts: Snapshot, probes: Units, n: int) -> tuple[Ints, Ints]:
 
 def scan(chunk: Chunk, filled: int, probes: Units) -> Tensor:
     """1 - Eq. 2 of all probes and a chunk's rows, as far as half precision goes: (P, filled)."""
-    scores = _product(chunk.scan[:filled], probes.unit)
+    scores = product(chunk.scan[:filled], probes.unit)
     scores /= (probes.share @ chunk.share[:filled].T).clamp_min_(TINY)
     if chunk.removed:
         scores.masked_fill_(chunk.dead[:filled], -torch.inf)
     return scores
 
 
-def _product(rows: Tensor, probes: Tensor) -> Tensor:
+def product(rows: Tensor, probes: Tensor) -> Tensor:
     """(G, D) float16 rows and (P, D) float32 probes -> (P, G) float32."""
     if rows.is_cuda:
         return torch.mm(probes.half(), rows.T, out_dtype=torch.float32)
@@ -120,7 +120,7 @@ def measure(
         unit, share, norm = store.gather(parts, row[some], "unit", "share", "norm")
         p = torch.from_numpy(probe[some]).to(unit.device)
         overlap = (probes.share[p] * share).sum(1)
-        cosine = (probes.unit[p] * unit).sum(1)
+        cosine = unit.mul_(probes.unit[p] if len(probes) > 1 else probes.unit).sum(1)
         distance[some] = (1 - cosine / overlap.clamp_min(TINY)).cpu().numpy()
         supports[some] = (overlap * probes.norm[p] * norm).cpu().numpy()
     return distance, supports

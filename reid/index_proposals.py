@@ -52,9 +52,9 @@ class Recipe:
         threads: shards, each searched by its own thread.
     """
 
-    dims: int = 32
+    dims: int = 64
     sample: int = 16_384
-    candidates: int = 1000
+    candidates: int = 2000
     threads: int = 2
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ LONGEST = 500
 HEAVY = (
     "torch", "torchvision", "ultralytics", "cv2", "av", "sqlalchemy", "alembic", "pydantic",
     "numpy", "scipy", "openvino", "onnxruntime", "faiss", "yaml", "rich", "jinja2", "pyarrow",
+    "matplotlib", "timm", "tensorboard",
 )  # fmt: skip
 
 
@@ -99,7 +100,8 @@ def test_modules_stay_readable() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "check", "demo", "embed", "train", "export", "report"]
+    "command",
+    ["", "run", "check", "demo", "embed", "train", "evaluate", "explain", "export", "report"],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (

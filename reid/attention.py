@@ -40,10 +40,18 @@ class SpatialAttention(nn.Module):
 
 
 class IdentityAwareAttention(SpatialAttention):
-    """ISA: h steers where to look (Eqs. 4-7)."""
+    """ISA: h steers where to look (Eqs. 4-7).
 
-    def __init__(self, dim: int, reduction: int = 4) -> None:
+    Args:
+        dim: d.
+        reduction: of the two-layer network.
+        scaled: divide Eq. 7's inner product by sqrt(d), as attention does elsewhere (Vaswani et al.
+            2017), so that the sigmoid keeps a gradient; not in the paper.
+    """
+
+    def __init__(self, dim: int, reduction: int = 4, *, scaled: bool = False) -> None:
         super().__init__()
+        self._scale = dim**-0.5 if scaled else 1.0
         self.reduce = nn.Linear(dim, dim // reduction)
         self.expand = nn.Linear(dim // reduction, dim)
 
@@ -54,7 +62,7 @@ class IdentityAwareAttention(SpatialAttention):
         guide = self.expand(F.relu(reduced))
         with torch.autocast(g_map.device.type, enabled=False):  # Eq. 7 in float32
             inner = torch.einsum("nchw,nc->nhw", g_map.to(quality.dtype), guide.to(quality.dtype))
-            attention = torch.sigmoid(inner)[:, None]
+            attention = torch.sigmoid(inner * self._scale)[:, None]
         return attention, reduced
 
 
@@ -147,10 +155,15 @@ class ConvolutionalAttention(SpatialAttention):
         return torch.sigmoid(self.conv(summary)), None
 
 
-def build_attention(name: str, dim: int, height: int, width: int) -> SpatialAttention | None:
-    """The module of that name for a (d, height, width) map; None for `none` (G~ = G)."""
+def build_attention(
+    name: str, dim: int, height: int, width: int, *, scaled: bool = False
+) -> SpatialAttention | None:
+    """The module of that name for a (d, height, width) map; None for `none` (G~ = G).
+
+    `scaled` is ISA's.
+    """
     if name == "isa":
-        return IdentityAwareAttention(dim)
+        return IdentityAwareAttention(dim, scaled=scaled)
     if name == "fc":
         return FCAttention(height, width)
     if name == "rga":

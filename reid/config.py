@@ -54,6 +54,12 @@ class ModelConfig(StrictModel):
         description="What weighs the pixels of the global branch: ISA (Sec. III-B), one of its "
         "rivals of Table VII, or nothing. Without effect where there is no global branch.",
     )
+    global_norm: bool = Field(
+        default=False,
+        title="BN on G",
+        description="Batch norm after the global branch's 1x1 conv, and Eq. 7's inner product over "
+        "sqrt(d). Not in the paper; without it a short training drives M to 0 or 1 everywhere.",
+    )
     gamma: float = Field(
         default=0.6, ge=0, le=1, title="gamma", description="Part share in Eq. 15 (Table XI)."
     )

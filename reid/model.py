@@ -48,11 +48,14 @@ class QPM(nn.Module):
         self.attention: nn.Module | None = None
         if config.has_global:
             self.global_conv = nn.Conv2d(channels, config.dim, 1)
+            if config.global_norm:
+                self.global_conv = nn.Sequential(self.global_conv, nn.BatchNorm2d(config.dim))
             self.attention = build_attention(
                 config.attention,
                 config.dim,
                 config.height // TRUNK_STRIDE,
                 config.width // TRUNK_STRIDE,
+                scaled=config.global_norm,
             )
 
     def forward(self, images: Tensor) -> QPMFeatures:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid.attention import attend, build_attention, coarse_feature
+from reid.attention import IdentityAwareAttention, attend, build_attention, coarse_feature
 from tests.reid import naive
 
 N, D, H, W, K = 2, 16, 6, 3, 3
@@ -161,3 +161,15 @@ def test_ra_looks_at_neighbours_and_not_across_the_map():
         moved = (ra.look(g_map, None)[0] - ra.look(changed, None)[0]).abs()[0, 0].amax(1)
     assert moved[2] > 0, "beyond its own row"
     assert moved[-1] == 0, "two residual units reach a dozen rows, not 47"
+
+
+def test_scaled_isa_divides_the_inner_product_by_sqrt_d():
+    torch.manual_seed(2)
+    plain, scaled = IdentityAwareAttention(16), IdentityAwareAttention(16, scaled=True)
+    scaled.load_state_dict(plain.state_dict())
+    g_map, quality = torch.randn(2, 16, 6, 2), torch.rand(2, 3)
+    inner = torch.logit(plain.look(g_map, quality)[0].double())
+    expected = torch.sigmoid(inner / 4)
+    torch.testing.assert_close(
+        scaled.look(g_map, quality)[0].double(), expected, rtol=1e-4, atol=1e-6
+    )

@@ -179,3 +179,17 @@ def test_calibration_of_other_weights_is_refused(tmp_path):
         load_thresholds(tmp_path / "m.safetensors", "def")
     assert load_thresholds(tmp_path / "m.safetensors", "abc") == (0.2, 0.3)
     assert load_thresholds(tmp_path / "none.safetensors", "abc") is None
+
+
+def test_global_norm_normalises_g_in_training():
+    config = ModelConfig(
+        backbone="mobilenetv2", height=96, width=32, num_parts=3, dim=16, global_norm=True
+    )
+    model = QPM(config).train()
+    seen = []
+    assert model.global_conv is not None
+    model.global_conv.register_forward_hook(lambda _, __, out: seen.append(out))
+    model(torch.rand(4, 3, 96, 32))
+    torch.testing.assert_close(seen[0].mean((0, 2, 3)), torch.zeros(16), rtol=0, atol=1e-4)
+    spread = seen[0].var((0, 2, 3), unbiased=False)
+    torch.testing.assert_close(spread, torch.ones(16), rtol=0.01, atol=0)

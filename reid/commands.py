@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from reid.explain_command import add_explain
 from reid.evaluate_command import add_evaluate
+from reid.explain_command import add_explain
 from reid.train_command import add_train
 
 EMBED_EXAMPLES = """examples:

@@ -46,11 +46,13 @@ def test_a_killed_run_ends_as_an_unbroken_one(people, tmp_path):
     process = start(tmp_path, people, broken)
     end = time.monotonic() + 170
     log = broken / "log.csv"
-    while not (log.exists() and len(log.read_text().splitlines()) > 2):  # header, one epoch, more
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    process.kill()
+    try:
+        while not (log.exists() and len(log.read_text().splitlines()) > 2):  # header, two epochs
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        process.kill()
     assert process.wait() == -9, "the kill came too late to be one"
     with log.open("a") as file:
         file.write("7,1,0.1")  # as a kill in the middle of a write leaves it

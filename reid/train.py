@@ -31,6 +31,7 @@ from reid.datasets import (
     load_images,
     load_training,
 )
+from reid.errors import DataError
 from reid.hardware import has_fast_bfloat16, keep_freed_memory
 from reid.held_out import HeldOut
 from reid.model import QPM
@@ -128,13 +129,17 @@ def train_epoch(
     """One pass over the identities; return the epoch's line for the log.
 
     Raises:
-        DataError: if the loss is no longer finite.
+        DataError: if the loss is no longer finite or a process gets no batch.
     """
     shape, device = config.model, team.device
     amp: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     if has_fast_bfloat16(device):
         amp = torch.autocast(torch.device(device).type, torch.bfloat16)
     batches = team.share(people.sampler.epoch(stage.draws + epoch))
+    if not batches:
+        raise DataError(
+            f"{people.name}: too few images for a batch in each of {team.size} processes"
+        )
     generator = seed_everything(config.seed, stage.draws + epoch, team.rank)
     meter = Meter(device)
     for step, numbers in enumerate(batches):

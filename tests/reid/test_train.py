@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from reid.checkpoint import load_model, save_model
+from reid.checkpoint import default_weights, load_model, load_start, save_model
 from reid.config import ModelConfig
 from reid.errors import ConfigError, DataError, ModelError
 from reid.model import QPM
@@ -185,6 +185,11 @@ def test_a_loss_that_is_not_a_number_is_told():
 )
 def test_every_configuration_loads(path):
     load_train_config(path)
+
+
+def test_the_configuration_for_ones_own_people_fits_the_shipped_model():
+    config = load_train_config(ROOT / "configs" / "qpm_own.yaml")
+    load_start(QPM(config.model), default_weights())
 
 
 def test_the_papers_configuration_is_literal():

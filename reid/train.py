@@ -55,12 +55,15 @@ class TrainPaths:
         out: the run's folder.
         imagenet: ImageNet weights that the trunk starts from.
         init: a model file of ours that everything but the training heads starts from.
+        everybody: train on the test identities of CUHK01 and CUHK03 as well, for a model that
+            will not be tested there.
     """
 
     data: tuple[Path, ...]
     out: Path
     imagenet: Path | None = None
     init: Path | None = None
+    everybody: bool = False
 
 
 def train(config: TrainConfig, paths: TrainPaths, device: str, *, compiled: bool = False) -> Path:
@@ -81,7 +84,8 @@ def train(config: TrainConfig, paths: TrainPaths, device: str, *, compiled: bool
     keep_freed_memory()
     with join_team(device) as team, RunLog(paths.out, enabled=team.leads) as log:
         torch.manual_seed(config.seed)
-        samples, away = hold_out(load_training(paths.data), config.held_out_ids)
+        listed = load_training(paths.data, everybody=paths.everybody)
+        samples, away = hold_out(listed, config.held_out_ids)
         people = load_people(samples, config, team.device)
         held_out = HeldOut(away, config, team.device) if away and team.leads else None
         model = QPM(config.model)

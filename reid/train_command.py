@@ -35,6 +35,11 @@ def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="an unpacked data set or identity/camera/*.jpg; several are joined",
     )
     train.add_argument("--out", type=Path, required=True, help="folder of the run")
+    train.add_argument(
+        "--everybody",
+        action="store_true",
+        help="train on the test identities of CUHK01 and CUHK03 too; never test there afterwards",
+    )
     start = train.add_mutually_exclusive_group()
     start.add_argument("--init", help="model file to start from, or `default`: the shipped one")
     start.add_argument("--imagenet", type=Path, help="ImageNet weights of the trunk")
@@ -61,6 +66,7 @@ def run_train(options: argparse.Namespace) -> int:
         init = default_weights() if options.init == "default" else Path(options.init)
     device = resolve_device(options.device)
     compiled = device.startswith("cuda") if options.compile is None else options.compile
-    paths = TrainPaths(tuple(options.data), options.out, options.imagenet, init)
+    data = tuple(options.data)
+    paths = TrainPaths(data, options.out, options.imagenet, init, options.everybody)
     train(config, paths, device, compiled=compiled)
     return 0

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reid.distances import part_distance, rescore, tensors
+from reid.distances import part_distance, rescore
 from reid.records import PartEmbeddings, check_same_model
+from trackers.constraints import Coordinates
 from trackers.records import Tracklet
+from trackers.settings import MatchingSettings
+from trackers.square import Square
+from trackers.whereabouts import Whereabouts
 
 FAR = 2.0  # the largest cosine distance: between tracks of which one has no embedding
+AT_ONCE = 64  # probes whose distances to the whole gallery are held at a time
 
 
 @dataclass(slots=True)
@@ -25,72 +30,132 @@ class Entry:
 
 
 class Gallery:
-    """Tracklets with their pairwise Eq. 15 distance, support and shared-evidence share.
+    """Tracklets and what every two of them are to each other.
 
-    Arrays of the N entries, all (N, N): `distance` float32, `support` float32
-    (sum_k q_k^p q_k^g) and `shared` float32 (cosine of the two quality vectors).
+    Arrays of the N entries, all (N, N): `distance` float32 (Eq. 15), `support` float32
+    (sum_k q_k^p q_k^g), `shared` float32 (cosine of the two quality vectors) and `conflicts` bool
+    (cannot be one person, whatever they look like).
+
+    Args:
+        settings: with gamma.
+        places: map coordinates per camera id, metres, None where unknown.
     """
 
-    def __init__(self, gamma: float, top_n: int) -> None:
+    def __init__(
+        self, settings: MatchingSettings, places: Mapping[str, Coordinates | None] | None = None
+    ) -> None:
+        if settings.gamma is None:
+            raise ValueError("matching.gamma must be resolved first")
         self.entries: list[Entry] = []
-        self.distance: NDArray[np.float32] = np.zeros((0, 0), np.float32)
-        self.support: NDArray[np.float32] = np.zeros((0, 0), np.float32)
-        self.shared: NDArray[np.float32] = np.zeros((0, 0), np.float32)
-        self._gamma, self._top_n = gamma, top_n
+        self._gamma, self._top_n = settings.gamma, settings.top_n
+        self._distance, self._support = Square(np.float32, FAR), Square(np.float32, 0)
+        self._shared, self._conflicts = Square(np.float32, 0), Square(np.bool_, 0)
+        self._squares = (self._distance, self._support, self._shared, self._conflicts)
+        self._whereabouts = Whereabouts(places or {}, settings)
+        self._vectors = Vectors()
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def add(self, tracklets: Sequence[Tracklet]) -> None:
-        """Append tracklets and measure them against everything, two-stage as in Sec. III-D."""
-        first = len(self.entries)
-        self.entries += [Entry(t, None) for t in tracklets]
-        self._grow(len(self.entries))
-        self.measure(range(first, len(self.entries)))
+    @property
+    def distance(self) -> NDArray[np.float32]:
+        """(N, N) Eq. 15; `FAR` to itself and where either has no embedding."""
+        return self._distance.values
 
-    def replace(self, row: int, tracklet: Tracklet) -> None:
-        """Put a later state of the same track in its place."""
-        self.entries[row].tracklet = tracklet
-        self.measure([row])
+    @property
+    def support(self) -> NDArray[np.float32]:
+        """(N, N) sum_k q_k^p q_k^g."""
+        return self._support.values
+
+    @property
+    def shared(self) -> NDArray[np.float32]:
+        """(N, N) cosine of the two quality vectors."""
+        return self._shared.values
+
+    @property
+    def conflicts(self) -> NDArray[np.bool_]:
+        """(N, N) True where two cannot be one person."""
+        return self._conflicts.values
+
+    def gaps(self, rows: Sequence[int], *, same_camera: bool) -> NDArray[np.float64]:
+        """Seconds from each of R rows to every entry, 0 where they overlap: (R, N).
+
+        Infinite for two of one camera, unless `same_camera`.
+        """
+        return self._whereabouts.gaps(rows, same_camera=same_camera)
+
+    def take_in(self, tracklets: Sequence[Tracklet]) -> list[int]:
+        """Add tracklets, or later states of those held, and measure them against everything.
+
+        Returns:
+            Their rows.
+
+        Raises:
+            FingerprintMismatch: if an embedding comes from another model than the others.
+        """
+        known = {e.tracklet.track: i for i, e in enumerate(self.entries)}
+        usable = [_usable(t.embedding) for t in tracklets]
+        check_same_model(*self._vectors.sample(), *(t.embedding for t in tracklets if t.embedding))
+        rows = []
+        for tracklet, good in zip(tracklets, usable, strict=True):
+            row = known.get(tracklet.track, len(self.entries))
+            if row == len(self.entries):
+                self.entries.append(Entry(tracklet, None))
+            self.entries[row].tracklet = tracklet
+            self._vectors.put(row, tracklet.embedding if good else None)
+            self._whereabouts.put(row, tracklet)
+            rows.append(row)
+        for square in self._squares:
+            square.grow(len(self.entries))
+        self._measure(rows)
+        for row in rows:
+            self.conflicts[row] = self.conflicts[:, row] = self._whereabouts.conflicts(row)
+        return rows
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Forget all other rows."""
-        index = np.asarray(rows, np.int64)
+        """Forget all other rows; `rows` ascend."""
         self.entries = [self.entries[r] for r in rows]
-        for name in ("distance", "support", "shared"):
-            setattr(self, name, np.ascontiguousarray(getattr(self, name)[np.ix_(index, index)]))
+        for square in self._squares:
+            square.keep(rows)
+        self._vectors.keep(rows)
+        self._whereabouts.keep(rows)
 
-    def measure(self, rows: Sequence[int]) -> None:
-        """Fill the rows and columns of the three arrays for `rows`."""
-        embedded = [i for i, e in enumerate(self.entries) if _usable(e.tracklet.embedding)]
-        known = set(embedded)
-        probes = [r for r in rows if r in known]
-        for array, value in ((self.distance, FAR), (self.support, 0.0), (self.shared, 0.0)):
-            array[list(rows), :] = value
-            array[:, list(rows)] = value
-        if not probes:
-            return
-        items = [self._embedding(i) for i in embedded]
-        check_same_model(*items)
-        gallery = tensors(PartEmbeddings.concatenate(items))
-        position = {row: i for i, row in enumerate(embedded)}
-        chosen = torch.tensor([position[r] for r in probes])
-        probe = tuple(t[chosen] for t in gallery)
-        distance = self._two_stage(probe, gallery, chosen)
+    def _measure(self, rows: Sequence[int]) -> None:
+        """Fill the rows and columns of distance, support and shared evidence."""
+        for square, value in ((self._distance, FAR), (self._support, 0), (self._shared, 0)):
+            square.values[rows, :] = value
+            square.values[:, rows] = value
+        usable, gallery = self._vectors.usable()
+        position = np.full(len(self.entries), -1)
+        position[usable] = np.arange(len(usable))
+        probes = np.array([r for r in rows if position[r] >= 0], np.int64)
+        for some in np.array_split(probes, max(1, -(-len(probes) // AT_ONCE))):
+            if len(some):
+                self._measure_some(some, torch.from_numpy(position[some]), usable, gallery)
+        if len(probes):
+            # Two new rows may have ranked each other differently: both keep the nearer value.
+            cells = np.ix_(probes, probes)
+            block = self.distance[cells]
+            self.distance[cells] = np.minimum(block, block.T)
+
+    def _measure_some(
+        self,
+        rows: NDArray[np.int64],
+        own: torch.Tensor,
+        usable: NDArray[np.int64],
+        gallery: tuple[torch.Tensor, ...],
+    ) -> None:
+        probe = tuple(t[own] for t in gallery)
         support = probe[2] @ gallery[2].T
-        shared = support / (probe[2].norm(dim=1)[:, None] * gallery[2].norm(dim=1)[None]).clamp_min(
-            1e-12
-        )
-        cells = np.ix_(probes, embedded)
+        length = probe[2].norm(dim=1)[:, None] * gallery[2].norm(dim=1)[None]
+        cells, mirrored = np.ix_(rows, usable), np.ix_(usable, rows)
         for array, block in (
-            (self.distance, distance),
+            (self.distance, self._two_stage(probe, gallery, own)),
             (self.support, support),
-            (self.shared, shared),
+            (self.shared, support / length.clamp_min(1e-12)),
         ):
-            values = block.numpy()
-            array[cells] = values
-            array[np.ix_(embedded, probes)] = values.T
-        self._symmetrise(probes)
+            array[cells] = block.numpy()
+            array[mirrored] = block.numpy().T
 
     def _two_stage(
         self, probe: tuple[torch.Tensor, ...], gallery: tuple[torch.Tensor, ...], own: torch.Tensor
@@ -117,24 +182,55 @@ class Gallery:
         distance[torch.arange(len(own)), own] = FAR
         return distance.clamp(0, FAR)
 
-    def _symmetrise(self, rows: Sequence[int]) -> None:
-        """Two new rows may have ranked each other differently: both keep the nearer value."""
-        cells = np.ix_(rows, rows)
-        block = self.distance[cells]
-        self.distance[cells] = np.minimum(block, block.T)
 
-    def _embedding(self, row: int) -> PartEmbeddings:
-        embedding = self.entries[row].tracklet.embedding
-        if embedding is None:
-            raise ValueError(f"track {self.entries[row].tracklet.track} has no embedding")
-        return embedding
+class Vectors:
+    """The entries' embeddings side by side, in arrays that grow now and then."""
 
-    def _grow(self, size: int) -> None:
-        for name, value in (("distance", FAR), ("support", 0.0), ("shared", 0.0)):
-            old = getattr(self, name)
-            new = np.full((size, size), value, np.float32)
-            new[: len(old), : len(old)] = old
-            setattr(self, name, new)
+    def __init__(self) -> None:
+        self._arrays: tuple[NDArray[np.float32], ...] = ()
+        self._usable = np.zeros(0, bool)
+        self._sample: PartEmbeddings | None = None
+        self._size = 0
+
+    def sample(self) -> tuple[PartEmbeddings, ...]:
+        """One of the embeddings, for its shape and model; none if there is none."""
+        return () if self._sample is None else (self._sample,)
+
+    def put(self, row: int, embedding: PartEmbeddings | None) -> None:
+        """Set or add the row of one entry; None: it has no embedding."""
+        self._size = max(self._size, row + 1)
+        if embedding is not None and self._sample is None:
+            self._sample = embedding
+            values = (embedding.parts, embedding.global_parts, embedding.quality)
+            self._arrays = tuple(np.zeros((0, *v.shape[1:]), np.float32) for v in values)
+        room = len(self._usable)
+        if self._size > room:
+            self._usable = np.concatenate([self._usable, np.zeros(room + 16, bool)])
+        if self._arrays and len(self._arrays[0]) < len(self._usable):
+            more = len(self._usable) - len(self._arrays[0])
+            self._arrays = tuple(
+                np.concatenate([a, np.zeros((more, *a.shape[1:]), np.float32)])
+                for a in self._arrays
+            )
+        self._usable[row] = embedding is not None
+        if embedding is not None:
+            values = (embedding.parts, embedding.global_parts, embedding.quality)
+            for array, value in zip(self._arrays, values, strict=True):
+                array[row] = value[0]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all other rows."""
+        index = np.asarray(rows, np.int64)
+        self._size = len(index)
+        for array in (self._usable, *self._arrays):
+            array[: self._size] = array[index]
+
+    def usable(self) -> tuple[NDArray[np.int64], tuple[torch.Tensor, ...]]:
+        """The M rows that have an embedding; parts, global parts and quality of these."""
+        rows = np.flatnonzero(self._usable[: self._size])
+        if len(rows) == self._size:
+            return rows, tuple(torch.from_numpy(a[: self._size]) for a in self._arrays)
+        return rows, tuple(torch.from_numpy(a[rows]) for a in self._arrays)
 
 
 def _usable(embedding: PartEmbeddings | None) -> bool:

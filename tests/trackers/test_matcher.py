@@ -258,9 +258,9 @@ def test_the_gallery_stays_bounded():
 
 def test_gallery_distances_are_equation_15():
     items = [tracklet(i, "a", i, i + 0.5, embedding(i, seed=i)) for i in range(1, 5)]
-    gallery = Gallery(gamma=0.6, top_n=30)
-    gallery.add(items[:2])
-    gallery.add(items[2:])
+    gallery = Gallery(SETTINGS)
+    gallery.take_in(items[:2])
+    gallery.take_in(items[2:])
     for i, a in enumerate(items):
         for j, b in enumerate(items):
             if i == j:
@@ -279,8 +279,8 @@ def test_pairs_behind_the_first_n_stay_behind():
     items = [
         tracklet(i, "a", i, i + 0.5, embedding(1, noise=0.05 * i, seed=i)) for i in range(1, 9)
     ]
-    gallery = Gallery(gamma=0.6, top_n=2)
-    gallery.add(items[:7])
-    gallery.add(items[7:])
+    gallery = Gallery(SETTINGS.model_copy(update={"top_n": 2}))
+    gallery.take_in(items[:7])
+    gallery.take_in(items[7:])
     row = np.sort(np.delete(gallery.distance[7], 7))
     assert (row[2:] >= row[1] - 1e-6).all()

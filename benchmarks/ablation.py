@@ -3,8 +3,9 @@
 python -m benchmarks.ablation --data market1501/ --partial partial_reid/ \
     --imagenet mobilenetv2_imagenet.pt [--table V VII] [--seeds 1 2 3] [--out runs/ablation]
 
-Every arm of a seed starts from the same stage 0 ('fine-tuned from the IDE model', Sec. IV-A) and
-sees the same batches. What is trained and ranked already is not done again, so that a run may be
+Every arm starts from one stage 0 ('fine-tuned from the IDE model', Sec. IV-A), and the arms of a
+seed see the same batches. The spread over seeds is that of batches, augmentations and new layers,
+not of the stage 0. What is trained and ranked already is not done again, so that a run may be
 stopped at any time. Partial-REID is looked at, never chosen by.
 """
 
@@ -119,12 +120,14 @@ def figures(embedded: Mapping[str, tuple[Any, ...]], row: Row) -> list[float]:
     return result
 
 
-def stage_zero(base: TrainConfig, options: argparse.Namespace, seed: int, device: str) -> Path:
-    """The trunk that all arms of a seed start from."""
-    out = options.out / f"seed{seed}" / "stage0"
-    if not (out / "trunk.safetensors").exists():
-        config = base.model_copy(update={"seed": seed, "epochs": 1})
+def stage_zero(base: TrainConfig, options: argparse.Namespace, device: str) -> Path:
+    """The trunk that all arms start from: of the run's stage 0, whose QPM stage is never used."""
+    out = options.out / "stage0"
+    done = out / "done"
+    if not done.exists():
+        config = base.model_copy(update={"seed": 0, "epochs": 1})
         train(config, TrainPaths((options.data,), out, options.imagenet), device)
+        done.touch()
     return Path(out / "trunk.safetensors")
 
 
@@ -138,13 +141,13 @@ def results(
     if store.exists():
         lines = [json.loads(line) for line in store.read_text().splitlines()]
         known = {(line["row"], line["seed"]): line for line in lines}
+    trunk = stage_zero(base, options, device)
     for seed in options.seeds:
         by_training: dict[str, list[Row]] = {}
         for r in rows:
             if (r.name, seed) not in known:
                 by_training.setdefault(r.training, []).append(r)
         for training, members in by_training.items():
-            trunk = stage_zero(base, options, seed, device)
             config = members[0].config.model_copy(update={"seed": seed, "ide_epochs": 0})
             print(f"seed {seed}: {training}", flush=True)
             out = options.out / f"seed{seed}" / training

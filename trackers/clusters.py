@@ -92,6 +92,10 @@ class Clusters:
             self._proposes[self._profile(index)] = True
         self._find_best(np.flatnonzero(self._proposes))
 
+    def active(self) -> list[int]:
+        """The active clusters as they are now: nothing else can have changed."""
+        return sorted(self._slot_of[s] for s in np.flatnonzero(self._proposes))
+
     def nearest(self) -> tuple[int, int] | None:
         """The nearest pair that may join and has an active cluster, lower index first."""
         used = len(self._slot_of)

@@ -122,7 +122,8 @@ class CrossCameraMatcher:
     ) -> list[LinkDecision]:
         """Give every cluster its identity and write down why."""
         decisions = []
-        for index, rows in view.members.items():
+        for index in view.active():
+            rows = view.members[index]
             known = sorted(
                 {i for r in rows if (i := self._gallery.entries[r].identity) is not None}
             )

@@ -53,6 +53,9 @@ class NaiveClusters:
             and found["distance"] < found["allowed"]
         )
 
+    def active(self):
+        return sorted(self.members)
+
     def nearest(self):
         found = []
         for a, b in combinations(sorted(self.members), 2):

@@ -22,15 +22,15 @@ import numpy as np
 
 from benchmarks.common import print_table
 from benchmarks.occlusion import Files, embed_occluded
-from reid.arms import TABLE_IX_K, TABLE_X_D, TABLE_XI_GAMMA, arm
 from reid.datasets import Dataset, open_dataset
 from reid.embedding import Embedder
-from reid.evaluation import evaluate
+from reid.evaluation.scores import evaluate
+from reid.evaluation.sets import embed_samples
 from reid.hardware import resolve_device
-from reid.set_evaluation import embed_samples
 from reid.settings import EmbeddingSettings
-from reid.train import TrainPaths, train
-from reid.train_config import TrainConfig, load_train_config
+from reid.training.arms import TABLE_IX_K, TABLE_X_D, TABLE_XI_GAMMA, arm
+from reid.training.config import TrainConfig, load_train_config
+from reid.training.train import TrainPaths, train
 
 TABLE_V = (
     "baseline",

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from benchmarks.common import print_table
-from reid.backbones import build_backbone
-from reid.config import ModelConfig
 from reid.embedding import Embedder
 from reid.hardware import cpu_has_bfloat16
-from reid.model import QPM
+from reid.network.backbones import build_backbone
+from reid.network.config import ModelConfig
+from reid.network.qpm import QPM
 from reid.settings import EmbeddingSettings
 
 BATCH = 16

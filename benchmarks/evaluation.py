@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import print_table
-from reid.evaluation import distance_accuracy
+from reid.evaluation.scores import distance_accuracy
 
 CAMERAS = 6
 RANKS = 10

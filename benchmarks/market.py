@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.common import print_table
 from reid.datasets import open_dataset
 from reid.embedding import Embedder
-from reid.set_evaluation import EvaluationSettings, evaluate_set
+from reid.evaluation.sets import EvaluationSettings, evaluate_set
 from reid.settings import EmbeddingSettings
 
 RANKS = (1, 3, 5, 10)

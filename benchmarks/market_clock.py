@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.common import print_table
 from reid.datasets import training_samples
 from reid.errors import DataError
-from reid.market_tracks import Track, group_tracks
+from reid.evaluation.market_tracks import Track, group_tracks
 
 File = tuple[int, int]  # camera, sequence
 Peak = tuple[File, File, float, int]  # seconds from the first to the second, people who agree

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.augment import MEAN, STD
 from reid.datasets import read_image
 from reid.embedding import Embedder, embed_files
 from reid.records import PartEmbeddings
+from reid.training.augment import MEAN, STD
 
 OSNET_SIZE = (128, 256)  # width, height
 BATCH = 32

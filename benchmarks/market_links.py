@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from benchmarks.common import print_table
 from benchmarks.market_clock import PAUSE, begins, market_clock
-from reid.calibrate import pair_distances
 from reid.datasets import hold_out, training_samples
 from reid.embedding import Embedder, embed_files
-from reid.market_tracks import group_tracks, spread
+from reid.evaluation.calibrate import pair_distances
+from reid.evaluation.market_tracks import group_tracks, spread
 from reid.pooling import pool
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings

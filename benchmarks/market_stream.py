@@ -2,18 +2,19 @@
 
     python -m benchmarks.market_stream --data market1501/ [--identities 40] [--only default]
 
-Images of one person before one camera without a pause make a tracklet (`reid.market_tracks`); all
-files lie on one clock (`benchmarks.market_clock`). The tracklets go through `CrossCameraMatcher`
-as in the pipeline, no place known of any camera. Beside it two plain baselines: a tracklet's mean
-vector, cosine, a threshold, each new tracklet to the nearest one before; once with QPM's own
-features (f_k of all parts in one vector), once with OSNet x0.25's (MSMT17). OSNet also goes through
-the matcher, as one part of quality 1: features and matcher are told apart.
+Images of one person before one camera without a pause make a tracklet
+(`reid.evaluation.market_tracks`); all files lie on one clock (`benchmarks.market_clock`). The
+tracklets go through `CrossCameraMatcher` as in the pipeline, no place known of any camera. Beside
+it two plain baselines: a tracklet's mean vector, cosine, a threshold, each new tracklet to the
+nearest one before; once with QPM's own features (f_k of all parts in one vector), once with OSNet
+x0.25's (MSMT17). OSNet also goes through the matcher, as one part of quality 1: features and
+matcher are told apart.
 
-Every method gets its thresholds from the same tracklets of held-out *training* people: where one
-in a thousand cross-camera pairs of different people would be linked ("FAR 1e-3", as
-`reid.calibrate`; the arms called P count the price of waiting into the distance, as the matcher
-does), and where streaming them gives the best pairwise F1 ("best F1"; slow, `--no-tuning` leaves
-it out). The row "shipped" has the threshold of the weights' own calibration file: what the
+Every method gets its thresholds from the same tracklets of held-out *training* people: where one in
+a thousand cross-camera pairs of different people would be linked ("FAR 1e-3", as
+`reid.evaluation.calibrate`; the arms called P count the price of waiting into the distance, as the
+matcher does), and where streaming them gives the best pairwise F1 ("best F1"; slow, `--no-tuning`
+leaves it out). The row "shipped" has the threshold of the weights' own calibration file: what the
 pipeline does.
 """
 
@@ -44,10 +45,10 @@ from benchmarks.track_stream import (
     vectors,
     with_threshold,
 )
-from reid.calibrate import FALSE_ACCEPT, POSSIBLE, calibrate, pair_distances
 from reid.datasets import Sample, hold_out, market1501
 from reid.embedding import Embedder
-from reid.market_tracks import group_tracks
+from reid.evaluation.calibrate import FALSE_ACCEPT, POSSIBLE, calibrate, pair_distances
+from reid.evaluation.market_tracks import group_tracks
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
 from trackers.settings import MatchingSettings
@@ -76,7 +77,7 @@ class Arm:
             quality only in the distances), `one` (no quality anywhere).
         changes: settings that differ from the pipeline's.
         priced: choose the threshold for distance plus price of waiting, as the matcher compares
-            them; False chooses it for the distance alone, as `reid.calibrate`.
+            them; False chooses it for the distance alone, as `reid.evaluation.calibrate`.
     """
 
     name: str

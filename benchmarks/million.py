@@ -28,9 +28,9 @@ from benchmarks.common import print_table
 from benchmarks.query import clock
 from benchmarks.synthetic import BLOCK, HIDDEN, Spread, load, occlude
 from reid.hardware import resolve_device
-from reid.index import GalleryIndex
-from reid.index_proposals import Recipe
-from reid.index_search import Found
+from reid.index.gallery import GalleryIndex
+from reid.index.proposals import Recipe
+from reid.index.search import Found
 from reid.records import PartEmbeddings
 
 N = 30

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from benchmarks.common import print_table
 from reid.datasets import Sample, open_dataset, read_image
 from reid.embedding import Embedder
-from reid.evaluation import evaluate
+from reid.evaluation.scores import evaluate
+from reid.evaluation.sets import CHUNK, EvaluationSettings, embed_samples
 from reid.records import PartEmbeddings
-from reid.set_evaluation import CHUNK, EvaluationSettings, embed_samples
 from reid.settings import EmbeddingSettings
 
 LEAST, MOST = 0.2, 0.5  # share of the image that is covered

@@ -22,9 +22,9 @@ from benchmarks.common import print_table
 from benchmarks.synthetic import Spread
 from reid.embedding import Embedder
 from reid.hardware import resolve_device
-from reid.index import GalleryIndex
-from reid.index_rows import Units
-from reid.index_search import nearest, reorder, shortlist
+from reid.index.gallery import GalleryIndex
+from reid.index.rows import Units
+from reid.index.search import nearest, reorder, shortlist
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
 

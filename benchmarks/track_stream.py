@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.market_clock import File, begins
-from reid.market_tracks import FPS, Track
+from reid.evaluation.market_tracks import FPS, Track
 from reid.pooling import pool
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings

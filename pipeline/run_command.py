@@ -114,7 +114,8 @@ def resolve_matching(config: PipelineConfig, embedder: Embedder) -> PipelineConf
         if calibrated is None:
             raise ConfigError(
                 f"matching.threshold: the weights {config.embedding.weights!r} bring no calibrated "
-                "threshold; set one (0..2), or run `python -m reid.calibrate` on held-out people"
+                "threshold; set one (0..2), or run `python -m reid.evaluation.calibrate` on "
+                "held-out people"
             )
         updates["threshold"] = calibrated[0]
     return config.model_copy(update={"matching": matching.model_copy(update=updates)})

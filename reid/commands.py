@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from reid.evaluate_command import add_evaluate
-from reid.explain_command import add_explain
-from reid.train_command import add_train
+from reid.evaluation.command import add_evaluate
+from reid.explain.command import add_explain
+from reid.training.command import add_train
 
 EMBED_EXAMPLES = """examples:
   crosscam embed --images crops/ --out crops.npz

@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid.augment import MEAN, STD
-from reid.checkpoint import default_weights, load_model, load_thresholds
-from reid.config import ModelConfig
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
-from reid.model import QPM
-from reid.parts import FoldedPartBranch, PartBranch
+from reid.network.checkpoint import default_weights, load_model, load_thresholds
+from reid.network.config import ModelConfig
+from reid.network.parts import FoldedPartBranch, PartBranch
+from reid.network.qpm import QPM
 from reid.quiet import no_reports
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
+from reid.training.augment import MEAN, STD
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from benchmarks.track_stream import (
 )
 from reid.datasets import Sample
 from reid.errors import DataError
-from reid.market_tracks import Track, group_tracks, spread
+from reid.evaluation.market_tracks import Track, group_tracks, spread
 from reid.records import PartEmbeddings
 from trackers.records import LinkDecision
 from trackers.settings import MatchingSettings

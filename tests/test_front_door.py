@@ -81,9 +81,9 @@ def test_a_store_that_cannot_be_written_is_told_before_models_load(tmp_path):
 def test_weights_of_another_shape_are_named(tmp_path, shared):
     import torch
 
-    from reid.checkpoint import save_model
-    from reid.config import ModelConfig
-    from reid.model import QPM
+    from reid.network.checkpoint import save_model
+    from reid.network.config import ModelConfig
+    from reid.network.qpm import QPM
 
     torch.manual_seed(0)
     config = ModelConfig(backbone="mobilenetv2", height=96, width=32, num_parts=3, dim=16)

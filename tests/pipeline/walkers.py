@@ -70,7 +70,7 @@ class ColourEmbedder:
     batch = 8
 
     def __init__(self) -> None:
-        from reid.config import ModelConfig
+        from reid.network.config import ModelConfig
 
         self.config = ModelConfig(backbone="mobilenetv2", dim=8)
         self.crops = 0

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid.config import ModelConfig
-from reid.train_config import TrainConfig
+from reid.network.config import ModelConfig
+from reid.training.config import TrainConfig
 
 MODEL = {"backbone": "mobilenetv2", "height": 96, "width": 32, "num_parts": 3, "dim": 16}
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from reid.arms import ARMS, TABLE_IX_K, TABLE_X_D, TABLE_XI_GAMMA, arm
-from reid.config import ModelConfig
 from reid.embedding import Deployed
 from reid.errors import ConfigError
-from reid.model import QPM, Classifiers
-from reid.objective import loss_terms
-from reid.train_config import TrainConfig
+from reid.network.config import ModelConfig
+from reid.network.qpm import QPM, Classifiers
+from reid.training.arms import ARMS, TABLE_IX_K, TABLE_X_D, TABLE_XI_GAMMA, arm
+from reid.training.config import TrainConfig
+from reid.training.objective import loss_terms
 from tests.reid import naive
 
 FULL = TrainConfig(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid.attention import IdentityAwareAttention, attend, build_attention, coarse_feature
+from reid.network.attention import IdentityAwareAttention, attend, build_attention, coarse_feature
 from tests.reid import naive
 
 N, D, H, W, K = 2, 16, 6, 3, 3

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reid.augment import (
+from reid.training.augment import (
     MEAN,
     augment,
     border_patches,

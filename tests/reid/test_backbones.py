@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reid.backbones import ResNet50V2, build_backbone, load_imagenet
 from reid.errors import ModelError
+from reid.network.backbones import ResNet50V2, build_backbone, load_imagenet
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2", "resnet50", "resnet50v2"])

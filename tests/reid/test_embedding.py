@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from reid.checkpoint import save_model
-from reid.config import ModelConfig
 from reid.embedding import Embedder, list_images
 from reid.errors import DataError, FingerprintMismatch, ModelError
-from reid.model import QPM
+from reid.network.checkpoint import save_model
+from reid.network.config import ModelConfig
+from reid.network.qpm import QPM
 from reid.pooling import pool
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
@@ -56,7 +56,7 @@ def test_backends_agree(weights):
 
 def test_preprocessing_is_rgb_imagenet(weights):
     """Oracle: the model on an image prepared by hand."""
-    from reid.checkpoint import load_model
+    from reid.network.checkpoint import load_model
 
     image = crops(1)[0]
     resized = cv2.resize(image, (32, 96), interpolation=cv2.INTER_LINEAR)[:, :, ::-1] / 255

@@ -9,7 +9,7 @@ import pytest
 from reid.datasets import open_dataset
 from reid.embedding import Embedder
 from reid.errors import ConfigError
-from reid.set_evaluation import EvaluationSettings, embed_both_ways, evaluate_set
+from reid.evaluation.sets import EvaluationSettings, embed_both_ways, evaluate_set
 from reid.settings import EmbeddingSettings
 from run_pipeline import main
 
@@ -72,7 +72,7 @@ def test_wrong_arguments_end_with_one_line(people, capsys, arguments, message):
 def test_decoding_in_chunks_changes_nothing(people, embedder, monkeypatch):
     settings = EvaluationSettings.of(embedder)
     (whole,) = evaluate_set(embedder, open_dataset(people), settings)
-    monkeypatch.setattr("reid.set_evaluation.CHUNK", 3)
+    monkeypatch.setattr("reid.evaluation.sets.CHUNK", 3)
     (chunked,) = evaluate_set(embedder, open_dataset(people), settings)
     assert chunked.data == whole.data
     assert chunked.accuracy.mean_ap == pytest.approx(whole.accuracy.mean_ap)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reid.datasets import Sample
 from reid.errors import DataError, FingerprintMismatch
-from reid.evaluation import accuracy, distance_accuracy, evaluate, two_stage_order
+from reid.evaluation.scores import accuracy, distance_accuracy, evaluate, two_stage_order
 from reid.records import PartEmbeddings
 from tests.reid import naive
 
@@ -140,8 +140,8 @@ def test_places_without_sorting_equal_a_stable_sort(seed, values, gallery, ranks
 @pytest.mark.parametrize("top_n", [0, 1, 7, 200])
 @pytest.mark.parametrize("seed", range(3))
 def test_evaluation_equals_brute_force(seed, top_n, ranking, monkeypatch):
-    monkeypatch.setattr("reid.ranking.GALLERY_BLOCK", 13)
-    monkeypatch.setattr("reid.ranking.PAIRS", 20)
+    monkeypatch.setattr("reid.evaluation.ranking.GALLERY_BLOCK", 13)
+    monkeypatch.setattr("reid.evaluation.ranking.PAIRS", 20)
     rng = np.random.default_rng(seed)
     p, g = embeddings(seed, 9), embeddings(seed + 50, 40)
     q, s = samples(rng, 9, 5), samples(rng, 40, 5)
@@ -180,7 +180,7 @@ def test_the_first_n_are_taken_before_the_same_camera_is_left_out():
 def test_small_blocks_change_nothing(monkeypatch):
     p, g = embeddings(3, 11), embeddings(4, 30)
     whole = two_stage_order(p, g, 0.6, 8)
-    monkeypatch.setattr("reid.ranking.PAIRS", 9)
+    monkeypatch.setattr("reid.evaluation.ranking.PAIRS", 9)
     np.testing.assert_array_equal(two_stage_order(p, g, 0.6, 8, block=3), whole)
 
 

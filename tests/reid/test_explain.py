@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import run_pipeline
-from reid.checkpoint import save_model
-from reid.config import ModelConfig
 from reid.embedding import Embedder
 from reid.errors import FingerprintMismatch
-from reid.explain import MIN_SHARED, Explainer, ImageEvidence, Verdict, pair_evidence
-from reid.explain_page import DPI
-from reid.explain_picture import Shown, draw_images, draw_pair, shortened
-from reid.model import QPM
+from reid.explain.explanation import MIN_SHARED, Explainer, ImageEvidence, Verdict, pair_evidence
+from reid.explain.page import DPI
+from reid.explain.picture import Shown, draw_images, draw_pair, shortened
+from reid.network.checkpoint import save_model
+from reid.network.config import ModelConfig
+from reid.network.qpm import QPM
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
 from tests.reid import naive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reid.train import TrainPaths, train
+from reid.training.train import TrainPaths, train
 from tests.reid.people import lines, paint_people, tiny
 
 # One step an epoch (4 people x 4 images, nothing left over), seed 1, random weights, and how far

@@ -9,9 +9,9 @@ import torch
 
 from reid.distances import part_distance, rescore, support, tensors
 from reid.errors import FingerprintMismatch
-from reid.index import GalleryIndex
-from reid.index_proposals import Recipe
-from reid.index_rows import Rows, Units
+from reid.index.gallery import GalleryIndex
+from reid.index.proposals import Recipe
+from reid.index.rows import Rows, Units
 from reid.records import PartEmbeddings
 
 GAMMA = 0.6
@@ -109,7 +109,7 @@ def test_the_first_n_are_reordered_by_equation_15(n, top_n):
 
 
 def test_it_ranks_as_the_evaluation_does():
-    from reid.evaluation import two_stage_order
+    from reid.evaluation.scores import two_stage_order
 
     p, g = embeddings(9, 7), embeddings(10, 120)
     found = index_of(g, top_n=10).search(p, 120)
@@ -275,7 +275,7 @@ def test_the_gallery_grows_and_shrinks_while_it_is_searched(approximate):
 
 def test_a_removal_in_the_middle_of_a_search_leaves_no_wrong_row():
     """The rows may die between the snapshot and the scan: fewer are found, none is made up."""
-    from reid.index_search import nearest, shortlist
+    from reid.index.search import nearest, shortlist
 
     store = Rows(exact=True, overall=False, capacity=0)
     store.append(Units.of(embeddings(29, 6)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid import losses
+from reid.training import losses
 from tests.reid import naive
 
 LABELS = [0, 0, 1, 1, 2, 2]

@@ -6,12 +6,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from reid.checkpoint import default_weights, load_model, load_thresholds, save_model
-from reid.config import ModelConfig
 from reid.distances import global_features
 from reid.errors import ModelError
-from reid.model import QPM, Classifiers
-from reid.parts import FoldedPartBranch, PartBranch, region_average_pooling
+from reid.network.checkpoint import default_weights, load_model, load_thresholds, save_model
+from reid.network.config import ModelConfig
+from reid.network.parts import FoldedPartBranch, PartBranch, region_average_pooling
+from reid.network.qpm import QPM, Classifiers
 
 SMALL = ModelConfig(backbone="mobilenetv2", height=96, width=32, num_parts=6, dim=16)
 

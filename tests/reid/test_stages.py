@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reid.backbones import build_backbone
-from reid.config import ModelConfig
 from reid.errors import ConfigError
-from reid.model import QPM
-from reid.stages import build_stages, freeze, rate_factor, set_rates
+from reid.network.backbones import build_backbone
+from reid.network.config import ModelConfig
+from reid.network.qpm import QPM
+from reid.training.stages import build_stages, freeze, rate_factor, set_rates
 from tests.reid.people import MODEL, tiny
 
 

@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file
 
 from reid.errors import ConfigError
-from reid.team import Team, join_team
+from reid.training.team import Team, join_team
 from tests.reid.people import lines, paint_people, tiny
 from tests.test_architecture import ROOT
 
@@ -22,14 +22,14 @@ WAIT = 300  # seconds; twenty on a quiet machine
 # Keeps what each process holds in the end; the command line does the rest.
 PROGRAM = """
 import os, sys
-import run_pipeline, reid.train
+import run_pipeline, reid.training.train
 from safetensors.torch import save_file
-real = reid.train.build_stages
+real = reid.training.train.build_stages
 def build(*arguments):
     global stages
     stages, frozen = real(*arguments)
     return stages, frozen
-reid.train.build_stages = build
+reid.training.train.build_stages = build
 code = run_pipeline.main(sys.argv[2:])
 kept = {n: p.detach().contiguous() for n, p in stages[-1].objective.named_parameters()}
 save_file(kept, f"{sys.argv[1]}/rank{os.environ['RANK']}.safetensors")

@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from reid.checkpoint import default_weights, load_model, load_start, save_model
-from reid.config import ModelConfig
 from reid.errors import ConfigError, DataError, ModelError
-from reid.model import QPM
-from reid.run_log import Meter
-from reid.train import TrainPaths, train
-from reid.train_config import TrainConfig, load_train_config
+from reid.network.checkpoint import default_weights, load_model, load_start, save_model
+from reid.network.config import ModelConfig
+from reid.network.qpm import QPM
+from reid.training.config import TrainConfig, load_train_config
+from reid.training.run_log import Meter
+from reid.training.train import TrainPaths, train
 from tests.reid.people import MODEL, lines, paint_people, tiny
 from tests.test_architecture import ROOT
 
@@ -59,10 +59,10 @@ def test_the_files_say_what_made_them(people, tmp_path):
 
 
 def test_stage_0_trains_the_trunk_alone(people, tmp_path, monkeypatch):
-    import reid.train
+    import reid.training.train
 
     states = []
-    real = reid.train.train_epoch
+    real = reid.training.train.train_epoch
 
     def watch(stage, *rest):
         before = {n: p.clone() for n, p in stage.model.named_parameters()}
@@ -71,7 +71,7 @@ def test_stage_0_trains_the_trunk_alone(people, tmp_path, monkeypatch):
         states.append((stage.name, moved))
         return line
 
-    monkeypatch.setattr(reid.train, "train_epoch", watch)
+    monkeypatch.setattr(reid.training.train, "train_epoch", watch)
     run(tiny(epochs=1, ide_epochs=2, ide_lr=1e-5), people, tmp_path / "run")
     assert [name for name, _ in states] == ["ide", "ide", "qpm"]
     assert all(n.startswith("backbone.") for n in states[0][1] | states[1][1])
@@ -128,16 +128,16 @@ def test_a_start_of_another_shape_names_both_values(people, tmp_path, change, me
 
 def test_averaged_weights_are_the_mean_of_the_steps(people, tmp_path, monkeypatch):
     """Against a loop over the weights after each step."""
-    import reid.train
+    import reid.training.train
 
     steps = []
-    real = reid.train.set_rates
+    real = reid.training.train.set_rates
 
     def watch(stage, *rest):
         steps.append({n: t.clone() for n, t in stage.model.state_dict().items()})
         return real(stage, *rest)
 
-    monkeypatch.setattr(reid.train, "set_rates", watch)
+    monkeypatch.setattr(reid.training.train, "set_rates", watch)
     out = tmp_path / "run"
     run(tiny(epochs=3, ema_decay=0.5), people, out)
     with safe_open(out / "last.safetensors", framework="pt") as file:

@@ -14,8 +14,8 @@ import yaml
 from safetensors.torch import load_file
 
 from reid.errors import DataError
-from reid.run_log import append_line, keep_lines
-from reid.train import TrainPaths, train
+from reid.training.run_log import append_line, keep_lines
+from reid.training.train import TrainPaths, train
 from tests.reid.people import lines, paint_people, tiny
 from tests.test_architecture import ROOT
 
@@ -74,7 +74,7 @@ def test_a_run_that_ends_between_its_files_goes_on(people, tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"reid.train.{place}", stop)
+        patch.setattr(f"reid.training.train.{place}", stop)
         with pytest.raises(KeyboardInterrupt):
             train(config, broken, "cpu")
     for each in (broken, whole):

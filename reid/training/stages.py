@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from reid.errors import ConfigError
-from reid.model import QPM, Classifiers
-from reid.objective import loss_terms
-from reid.train_config import TrainConfig
+from reid.network.qpm import QPM, Classifiers
+from reid.training.config import TrainConfig
+from reid.training.objective import loss_terms
 
 
 @dataclass(frozen=True, slots=True)

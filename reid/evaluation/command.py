@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reid.embedding import Embedder
-    from reid.set_evaluation import EvaluationSettings, SetFigures
+    from reid.evaluation.sets import EvaluationSettings, SetFigures
 
 RANKS = (1, 3, 5, 10)
 
@@ -63,7 +63,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from reid.datasets import open_dataset
     from reid.embedding import Embedder
     from reid.errors import DataError
-    from reid.set_evaluation import EvaluationSettings, evaluate_set
+    from reid.evaluation.sets import EvaluationSettings, evaluate_set
     from reid.settings import EmbeddingSettings
 
     if options.json and not options.json.resolve().parent.is_dir():

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from reid.datasets import Sample, load_images, split_queries
 from reid.embedding import Embedder
-from reid.evaluation import evaluate
-from reid.model import QPM
+from reid.evaluation.scores import evaluate
+from reid.network.qpm import QPM
 from reid.settings import EmbeddingSettings
-from reid.train_config import TrainConfig
+from reid.training.config import TrainConfig
 
 
 class HeldOut:

@@ -17,10 +17,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from reid.checkpoint import save_tensors
 from reid.errors import DataError
-from reid.stages import Stage
-from reid.train_config import TrainConfig
+from reid.network.checkpoint import save_tensors
+from reid.training.config import TrainConfig
+from reid.training.stages import Stage
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def _load_optimizer(stage: Stage, tensors: dict[str, Tensor]) -> None:
 
 def current_commit() -> str:
     """The commit of the working copy this code runs from; `none` where it is installed."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return "none"
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]

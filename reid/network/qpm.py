@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from reid.attention import build_attention, coarse_feature
-from reid.backbones import build_backbone
-from reid.config import TRUNK_STRIDE, ModelConfig
-from reid.parts import PartBranch, region_average_pooling
+from reid.network.attention import build_attention, coarse_feature
+from reid.network.backbones import build_backbone
+from reid.network.config import TRUNK_STRIDE, ModelConfig
+from reid.network.parts import PartBranch, region_average_pooling
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reid.distances import normalised_quality
-from reid.parts import region_average_pooling
+from reid.network.parts import region_average_pooling
 
 
 def attend(g_map: Tensor, attention: Tensor) -> Tensor:

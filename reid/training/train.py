@@ -20,9 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reid.augment import augment, normalise, to_input
-from reid.backbones import load_imagenet
-from reid.checkpoint import file_fingerprint, load_start, save_model, save_tensors
 from reid.datasets import (
     IdentitySampler,
     Sample,
@@ -33,13 +30,16 @@ from reid.datasets import (
 )
 from reid.errors import DataError
 from reid.hardware import has_fast_bfloat16, keep_freed_memory
-from reid.held_out import HeldOut
-from reid.model import QPM
-from reid.run_log import Meter, RunLog
-from reid.run_state import Origin, RunState
-from reid.stages import Stage, build_stages, set_rates
-from reid.team import Team, join_team
-from reid.train_config import TrainConfig
+from reid.network.backbones import load_imagenet
+from reid.network.checkpoint import file_fingerprint, load_start, save_model, save_tensors
+from reid.network.qpm import QPM
+from reid.training.augment import augment, normalise, to_input
+from reid.training.config import TrainConfig
+from reid.training.held_out import HeldOut
+from reid.training.run_log import Meter, RunLog
+from reid.training.run_state import Origin, RunState
+from reid.training.stages import Stage, build_stages, set_rates
+from reid.training.team import Team, join_team
 
 MODEL_FILE = "model.safetensors"
 TRUNK_FILE = "trunk.safetensors"  # after stage 0; `--imagenet` takes it

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from reid.explain import ImageEvidence, PairEvidence, Verdict
-from reid.explain_page import BOTH, FIRST, INK, SECOND, SOFT, Page, drawable, heated, shape
+from reid.explain.explanation import ImageEvidence, PairEvidence, Verdict
+from reid.explain.page import BOTH, FIRST, INK, SECOND, SOFT, Page, drawable, heated, shape
 from reid.records import FloatArray
 
 MARGIN, GAP = 0.45, 0.3

@@ -1,6 +1,6 @@
 """Choose the link threshold on held-out training identities, never on a test set.
 
-    python -m reid.calibrate --data market1501/ --weights reid/weights/qpm_default.safetensors
+    python -m reid.evaluation.calibrate --data market1501/ --weights FILE
 
 Market-1501's file names hold camera and sequence: the images of one identity
 in one sequence make a tracklet. Tracklets are pooled as the pipeline pools
@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reid.checkpoint import calibration_file, load_model
 from reid.distances import rescore
 from reid.embedding import Embedder, embed_files
-from reid.market_tracks import group_tracks, spread
+from reid.evaluation.market_tracks import group_tracks, spread
+from reid.network.checkpoint import calibration_file, load_model
 from reid.pooling import pool
 from reid.records import PartEmbeddings
 

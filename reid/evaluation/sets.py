@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from reid.datasets import Dataset, Sample, fingerprint, read_image
 from reid.embedding import Embedder
 from reid.errors import ConfigError
-from reid.evaluation import Accuracy, evaluate
-from reid.ranking import Ranking
+from reid.evaluation.ranking import Ranking
+from reid.evaluation.scores import Accuracy, evaluate
 from reid.records import PartEmbeddings
 
 CHUNK = 256  # images that are decoded while as many are embedded

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from reid.errors import ConfigError
-from reid.train_config import TrainConfig
+from reid.training.config import TrainConfig
 
 TABLE_IX_K = (2, 3, 4, 6, 8)
 TABLE_X_D = (128, 256, 512, 1024)

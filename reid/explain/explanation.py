@@ -1,6 +1,6 @@
 """What the model saw in an image, and what a pair's distance is made of.
 
-Numbers only, in frozen records: `reid.explain_picture` draws them, a page may
+Numbers only, in frozen records: `reid.explain.picture` draws them, a page may
 show them in its own way. `ImageEvidence` holds what Figs. 4 and 5 of the paper
 show, `PairEvidence` takes Eqs. 2 and 15 apart, part by part.
 
@@ -20,8 +20,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid.attention import attend
-from reid.checkpoint import load_model, load_thresholds
 from reid.distances import (
     combined_distance,
     global_distance,
@@ -33,7 +31,9 @@ from reid.distances import (
 )
 from reid.embedding import Deployed, resize_crop, weights_file
 from reid.hardware import resolve_device
-from reid.model import QPM
+from reid.network.attention import attend
+from reid.network.checkpoint import load_model, load_thresholds
+from reid.network.qpm import QPM
 from reid.records import FloatArray, PartEmbeddings, check_same_model
 
 MIN_SHARED = 0.5  # as the matcher's matching.min_support: below it, too little in common to tell

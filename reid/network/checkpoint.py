@@ -14,8 +14,8 @@ from reid.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reid.config import ModelConfig
-    from reid.model import QPM
+    from reid.network.config import ModelConfig
+    from reid.network.qpm import QPM
 
 FORMAT = "crosscam-qpm-1"
 DEFAULT_WEIGHTS = "qpm_default.safetensors"
@@ -85,7 +85,7 @@ def load_model(path: Path) -> tuple[QPM, str]:
     """
     from safetensors import SafetensorError, safe_open
 
-    from reid.model import QPM
+    from reid.network.qpm import QPM
 
     try:
         with safe_open(path, framework="pt") as file:
@@ -117,7 +117,7 @@ def parse_config(path: Path, header: dict[str, str]) -> ModelConfig:
     """Read the model configuration out of a file's header."""
     from pydantic import ValidationError
 
-    from reid.config import ModelConfig
+    from reid.network.config import ModelConfig
 
     try:
         return ModelConfig.model_validate(json.loads(header["model"]))

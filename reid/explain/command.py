@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reid.explain import ImageEvidence, PairEvidence
+    from reid.explain.explanation import ImageEvidence, PairEvidence
 
 MOST = 60  # rows of one picture
 
@@ -56,9 +56,9 @@ def run_explain(options: argparse.Namespace) -> int:
     import numpy as np
 
     from reid.datasets import read_image
-    from reid.explain import Explainer
-    from reid.explain_page import check_out, save
-    from reid.explain_picture import Shown, draw_images, draw_pair
+    from reid.explain.explanation import Explainer
+    from reid.explain.page import check_out, save
+    from reid.explain.picture import Shown, draw_images, draw_pair
 
     if options.out is not None:
         check_out(options.out)

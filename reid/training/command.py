@@ -55,10 +55,10 @@ def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def run_train(options: argparse.Namespace) -> int:
     """`crosscam train`."""
-    from reid.checkpoint import default_weights
     from reid.hardware import resolve_device
-    from reid.train import TrainPaths, train
-    from reid.train_config import load_train_config
+    from reid.network.checkpoint import default_weights
+    from reid.training.config import load_train_config
+    from reid.training.train import TrainPaths, train
 
     config = load_train_config(options.config)
     init = None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reid.datasets.base import Sample
 from reid.errors import DataError
-from reid.ranking import Ranking, ranked_blocks, two_stage_order
+from reid.evaluation.ranking import Ranking, ranked_blocks, two_stage_order
 from reid.records import PartEmbeddings
 
 __all__ = ["Accuracy", "accuracy", "distance_accuracy", "evaluate", "two_stage_order"]

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.distances import TINY
-from reid.index_rows import Rows, Units
-from reid.index_search import Snapshot, product
+from reid.index.rows import Rows, Units
+from reid.index.search import Snapshot, product
 
 FEWEST = 1000  # rows to learn from
 STEP = 16_384  # rows coded at once

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reid import losses
-from reid.train_config import TrainConfig
+from reid.training import losses
+from reid.training.config import TrainConfig
 
 
 def loss_terms(

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from reid.config import ModelConfig
 from reid.errors import ConfigError
+from reid.network.config import ModelConfig
 from reid.settings import StrictModel
 
 

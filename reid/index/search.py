@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid.distances import TINY, gram
-from reid.index_rows import Chunk, Rows, Units
+from reid.index.rows import Chunk, Rows, Units
 
 # Half precision rounds the row, the probe and the product, each by 2^-11 of the pair's overlap at
 # most (Cauchy-Schwarz, part by part): a score is off by 3 * 2^-11 and two of them by twice that.

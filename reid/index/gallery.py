@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from reid.errors import FingerprintMismatch
 from reid.hardware import resolve_device
-from reid.index_proposals import Proposals, Recipe
-from reid.index_rows import Rows, Units, check_values
-from reid.index_search import Found, Snapshot, nearest, reorder, shortlist
+from reid.index.proposals import Proposals, Recipe
+from reid.index.rows import Rows, Units, check_values
+from reid.index.search import Found, Snapshot, nearest, reorder, shortlist
 from reid.records import PartEmbeddings
 
 SCORES = 2**26  # scores held at once: 256 MiB

@@ -1,0 +1,1 @@
+"""Why two crops look alike: quality scores, attention maps, shares of the distance."""

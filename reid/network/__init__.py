@@ -1,0 +1,1 @@
+"""QPM as a torch module: trunk, part branch, attention, configuration and model files."""

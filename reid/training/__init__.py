@@ -1,0 +1,1 @@
+"""The offline trainer: one loop, its stages, losses, arms and exact resume."""

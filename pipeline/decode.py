@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import av
 import av.error
@@ -19,10 +19,10 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from pipeline.clock import FileClock, LiveClock
 from pipeline.config import CameraConfig
+from pipeline.pictures import Image, Picture, Source, StreamInfo
 from reid.errors import SourceError
 
 # A file's odd bytes in its metadata are no reason to refuse it. PyAV 19 dropped the switch.
@@ -31,61 +31,6 @@ _LENIENT: dict[str, Any] = (
 )
 
 log = logging.getLogger(__name__)
-Image = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """What an opened stream says about itself.
-
-    Attributes:
-        codec: name of the codec, such as `h264`.
-        width: pixels as coded; the pictures of a turned video have the two swapped.
-        height: pixels as coded.
-        frame_rate: nominal frames a second, or None.
-        duration: seconds, or None if the stream does not say.
-        frames: how many frames the header promises; 0 if it does not say.
-        is_live: pictures come as they are taken; they cannot wait.
-        start: capture time of a file's first moment, UTC seconds; None for live streams.
-        start_from: where `start` comes from: `configuration`, `metadata`, `modification time`.
-    """
-
-    codec: str
-    width: int
-    height: int
-    frame_rate: float | None
-    duration: float | None
-    frames: int
-    is_live: bool
-    start: float | None
-    start_from: str = ""
-
-
-class Picture(Protocol):
-    """A decoded frame whose conversion to BGR can still be skipped."""
-
-    @property
-    def time(self) -> float:
-        """Capture time, UTC seconds."""
-        ...
-
-    def image(self) -> Image:
-        """Return (H, W, 3) uint8, BGR."""
-        ...
-
-
-class Source(Protocol):
-    """An opened camera."""
-
-    info: StreamInfo
-
-    def pictures(self, after: float) -> Iterator[Picture]:
-        """Yield every decoded frame; a live camera's times stay above `after`."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the camera."""
-        ...
 
 
 def open_source(camera: CameraConfig, threads: int = 1) -> Source:

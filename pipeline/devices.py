@@ -13,7 +13,7 @@ import cv2
 
 from pipeline.clock import LiveClock
 from pipeline.config import CameraConfig
-from pipeline.decode import Image, Picture, StreamInfo
+from pipeline.pictures import Image, Picture, StreamInfo
 from reid.errors import SourceError
 
 

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.config import CameraConfig
-from pipeline.decode import StreamInfo, open_source
+from pipeline.decode import open_source
+from pipeline.pictures import StreamInfo
 from reid.errors import SourceError
 
 

@@ -22,7 +22,8 @@ from types import TracebackType
 
 from pipeline.clock import RateCap
 from pipeline.config import CameraConfig
-from pipeline.decode import Source, decoder_threads, open_source
+from pipeline.decode import decoder_threads, open_source
+from pipeline.pictures import Source
 from pipeline.records import CameraState, Frame
 from reid.errors import SourceError
 

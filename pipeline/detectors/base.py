@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.records import Frame
 from trackers.records import Detection
+
+Arrays = list[NDArray[np.float32]]
 
 
 class Detector(Protocol):

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.detectors.base import Arrays
 from pipeline.settings import DetectorSettings
 from reid.errors import ConfigError
 
 if TYPE_CHECKING:
     import openvino
     from torch import nn
-
-Arrays = list[NDArray[np.float32]]
 
 
 class Engine(Protocol):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors.base import Detector
+from pipeline.detectors.base import Arrays, Detector
 from pipeline.detectors.boxes import suppress, to_detections
-from pipeline.detectors.engines import Arrays, build_engine, choose
+from pipeline.detectors.engines import build_engine, choose
 from pipeline.detectors.tensorflow_graph import Node, read_graph
 from pipeline.records import Frame
 from pipeline.settings import DetectorSettings

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.detectors.engines import Arrays
+from pipeline.detectors.base import Arrays
 
 
 class TorchEngine:

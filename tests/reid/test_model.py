@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from reid.distances import global_features
 from reid.errors import ModelError
-from reid.network.checkpoint import default_weights, load_model, load_thresholds, save_model
+from reid.network.checkpoint import load_model, load_thresholds, save_model
 from reid.network.config import ModelConfig
 from reid.network.parts import FoldedPartBranch, PartBranch, region_average_pooling
 from reid.network.qpm import QPM, Classifiers
@@ -120,16 +120,24 @@ def test_without_a_global_branch_the_parts_stand_in():
         ModelConfig(global_feature="none")
 
 
-def test_files_from_before_the_switches_are_the_full_model():
-    """The shipped weights: their header names none of the switches, their tensors all fit."""
+def test_files_from_before_the_switches_are_the_full_model(tmp_path):
+    """The first weights of ours: their header names none of the switches, their tensors all fit."""
     from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
 
-    with safe_open(default_weights(), framework="pt") as file:
-        header = json.loads(file.metadata()["model"])
-    assert "global_feature" not in header
-    model, _ = load_model(default_weights())
+    new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    save_model(QPM(SMALL), new, {"data": "none"}, half=False)
+    with safe_open(new, framework="pt") as file:
+        header = file.metadata()
+    settings = json.loads(header["model"])
+    for switch in ("quality", "global_feature", "attention", "global_norm"):
+        del settings[switch]
+    save_file(load_file(new), old, header | {"model": json.dumps(settings)})
+
+    model, _ = load_model(old)
     config = model.config
     assert (config.quality, config.global_feature, config.attention) == (True, "agfe", "isa")
+    assert not config.global_norm
     with torch.inference_mode():
         out = model(torch.zeros(1, 3, config.height, config.width))
     assert torch.isfinite(out.global_parts).all()

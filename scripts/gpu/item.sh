@@ -34,7 +34,7 @@ case "${1:-}" in
      train paper $runs/paper.yaml --data "$market" "${trunk[@]}" ;;
   6) sed 's/backbone: [a-z0-9]*/backbone: resnet50v2/; s/height: 96/height: 384/; s/width: 32/width: 128/' \
        configs/qpm_ablation.yaml > $runs/ablation.yaml
-     bench ablation --table V VI XI VII --seeds 1 2 3 --config $runs/ablation.yaml \
+     bench ablation --table V VI XI VII IX X --seeds 1 2 3 --config $runs/ablation.yaml \
        --data "$market" --partial "$partial" "${trunk[@]}" --device cuda --out $runs/ablation
      cp $runs/ablation/results.jsonl "$out/" ;;
   7) bench query --device cuda; bench million --device cuda ;;

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-ROOMS = ("pipeline", "reid", "storage", "investigation")
+ROOMS = ("pipeline", "reid", "storage", "investigation", "web")
 
 EPILOG = """examples:
   crosscam demo                               four real cameras, then a contact sheet

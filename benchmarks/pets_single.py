@@ -15,9 +15,9 @@ from pathlib import Path
 
 from benchmarks.common import need, print_table
 from benchmarks.mot import evaluate
-from pipeline.detectors import build_detector
+from detectors import build_detector
 from pipeline.records import Frame
-from pipeline.settings import DetectorSettings
+from detectors.settings import DetectorSettings
 from reid.quiet import no_reports
 from trackers.allocator import CountingAllocator
 from trackers.gaps import GapFiller

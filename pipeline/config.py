@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field, PlainSerializer, PlainValidator, model_validator
 from pydantic import ValidationInfo as Info
 
+from detectors.settings import DetectorSettings
 from pipeline.redact import SourceUrl
-from pipeline.settings import DetectorSettings, RecordingSettings, RuntimeSettings
+from pipeline.settings import RecordingSettings, RuntimeSettings
 from pipeline.yamlfile import Document, fill, read_yaml, validate
 from reid.errors import ConfigError
 from reid.settings import EmbeddingSettings, StrictModel

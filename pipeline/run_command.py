@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from detectors import Detector
     from pipeline.config import PipelineConfig
-    from pipeline.detectors import Detector
     from reid.embedding import Embedder
 
 EXAMPLES = """examples:
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 def load_models(config: PipelineConfig) -> tuple[Detector, Embedder, PipelineConfig]:
     """Load detector and embedder; resolve the matching threshold that belongs to the model."""
-    from pipeline.detectors import build_detector
+    from detectors import build_detector
     from reid.embedding import Embedder
 
     detector = build_detector(config.detector)

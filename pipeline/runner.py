@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from detectors.base import Detector
 from pipeline.ahead import ahead
 from pipeline.camera_stage import CameraStage, Progress
 from pipeline.config import CameraConfig, PipelineConfig
-from pipeline.detectors.base import Detector
 from pipeline.records import CameraState, Frame
 from pipeline.sources import Sources
 from reid.embedding import Embedder

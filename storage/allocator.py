@@ -11,6 +11,17 @@ from storage.writer import Writer
 BLOCK = 64
 
 
+def next_revision(connection: Connection) -> int:
+    """The next revision of the store's embeddings, within a write transaction.
+
+    The counter's row stays locked until the commit, so revisions become visible in their order.
+    """
+    changed = connection.execute(
+        text("UPDATE counters SET next = next + 1 WHERE kind = 'revision' RETURNING next")
+    )
+    return int(changed.scalar_one()) - 1
+
+
 class StoreAllocator:
     """Reserves blocks of ids in the store; gives back what it did not use.
 

@@ -6,6 +6,9 @@
                         ├─ exemplars                 (JPEG files in the media folder)
                         └─ ledger ────── identities  (append-only)
 
+What people add (cases, decisions, watches, accounts, the audit trail) and the recordings' index
+stand in `storage/desk_models.py`, on the same `Base`.
+
 The schema itself is made by `storage/migrations`; a test holds the two together.
 """
 
@@ -128,6 +131,7 @@ class Run(Base):
     version: Mapped[str] = mapped_column(Text)
     process: Mapped[str] = mapped_column(Text)
     heartbeat: Mapped[float] = mapped_column(UtcTime)
+    rerun_of: Mapped[int | None] = mapped_column(BigId)
 
 
 class RunCamera(Base):
@@ -188,7 +192,11 @@ class Model(Base):
 
 
 class TrackletEmbedding(Base):
-    """A track's pooled embedding: little-endian fp16 (K, d), (K, d) and (K,), C order."""
+    """A track's pooled embedding: little-endian fp16 (K, d), (K, d) and (K,), C order.
+
+    `revision` rises with every write, over the whole store: who remembers the highest one it has
+    read asks for what is above, and misses nothing.
+    """
 
     __tablename__ = "tracklets"
 
@@ -199,6 +207,7 @@ class TrackletEmbedding(Base):
     parts: Mapped[bytes] = mapped_column(LargeBinary)
     global_parts: Mapped[bytes] = mapped_column(LargeBinary)
     quality: Mapped[bytes] = mapped_column(LargeBinary)
+    revision: Mapped[int] = mapped_column(BigInteger, index=True, server_default="0")
 
 
 class ExemplarCrop(Base):
@@ -255,10 +264,14 @@ class LedgerEntry(Base):
     threshold: Mapped[float | None] = mapped_column(Double)
     reason: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(Text)
+    decision: Mapped[int | None] = mapped_column(BigId)
 
 
 class Counter(Base):
-    """The next free id of a kind (`track`, `identity`); processes reserve blocks of it."""
+    """The next free id of a kind (`track`, `identity`); processes reserve blocks of it.
+
+    The kind `revision` counts the writes of embeddings (`TrackletEmbedding.revision`).
+    """
 
     __tablename__ = "counters"
 

@@ -264,6 +264,16 @@ class StoreReader:
         with self._read() as connection:
             yield from connection.execution_options(yield_per=CHUNK).execute(statement)
 
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection to read from (for the other modules of this room).
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
+        with self._read() as connection:
+            yield connection
+
     def stream(self, statement: AnySelect) -> Iterator[AnyRow]:
         """Rows of a statement over `storage.models`, streamed (for exports)."""
         yield from self._stream(statement)

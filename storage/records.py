@@ -85,7 +85,10 @@ class ExemplarRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One entry of the ledger; see `trackers.records.LinkDecision`. `written` is wall clock."""
+    """One entry of the ledger; see `trackers.records.LinkDecision`. `written` is wall clock.
+
+    `decision`: the person's decision it belongs to; None for the matcher's own.
+    """
 
     id: int
     written: float
@@ -100,6 +103,7 @@ class LedgerRow:
     threshold: float | None
     reason: str
     actor: str
+    decision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Statements:
         self.run_camera = Statement(1, self._replace(RunCamera))
         self.track = Statement(2, self._track())
         self.box = Statement(3, self._replace(TrackBox))
-        self.embedding = Statement(3, self._replace(TrackletEmbedding))
+        self.embedding = self._replace(TrackletEmbedding)
         self.exemplar = Statement(3, self._keep(ExemplarCrop))
         self.identity = Statement(4, self._keep(Identity))
         self.ledger = Statement(5, insert(LedgerEntry))

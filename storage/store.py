@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from reid.errors import StoreError
 from storage import rows, runs
-from storage.allocator import StoreAllocator
+from storage.allocator import StoreAllocator, next_revision
 from storage.engine import (
     check_file,
     check_version,
@@ -38,6 +38,8 @@ from storage.writer import Rows, Task, Writer
 from trackers.records import LinkDecision, Tracklet, TrackPoint
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 STATUSES = ("finished", "failed", "interrupted")
 
@@ -262,7 +264,7 @@ class Store:
         if tracklet.embedding is not None:
             self._check_model(tracklet, what)
             row = rows.embedding_row(track, tracklet.embedding, what)
-            operations.append(Rows(self._sql.embedding, [row]))
+            operations.append(Task(partial(self._save_embedding, row)))
         pictures = [
             (rows.exemplar_row(run, camera, track, exemplar, what), exemplar.jpeg)
             for exemplar in tracklet.exemplars
@@ -298,6 +300,18 @@ class Store:
             self._runs.discard(run)
             self._tracks = {t: owner for t, owner in self._tracks.items() if owner[0] != run}
         self._writer.call(partial(runs.finish, run, status))
+
+    def write(self, function: Callable[[Connection], T]) -> T:
+        """Run a function in the writer's transaction; returns its result once committed.
+
+        For the other modules of this room (decisions, accounts, recordings ...), which own their
+        tables; it has to be short, and to leave nothing half done when it raises.
+
+        Raises:
+            StoreError: if the store cannot be written. What the function raises itself comes out
+                as it is, and nothing of its transaction stays.
+        """
+        return self._writer.ask(function)
 
     def reader(self) -> StoreReader:
         """The reading side, on the same store; sees what is committed (see `flush`)."""
@@ -348,6 +362,12 @@ class Store:
                 f"track {track} belongs to camera {owner[1]} in run {owner[0]}; "
                 f"got a point of camera {camera} in run {run}"
             )
+
+    def _save_embedding(
+        self, row: dict[str, Any], connection: Connection, stale: list[Path]
+    ) -> None:
+        """In the writer: each write gets the store's next revision, for caches to follow."""
+        connection.execute(self._sql.embedding, {**row, "revision": next_revision(connection)})
 
     def _check_model(self, tracklet: Tracklet, what: str) -> None:
         embedding = tracklet.embedding

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.sql import Executable
 
 from reid.errors import StoreError
@@ -112,6 +112,33 @@ class Writer:
         self.put(task)
         result: T = task.future.result()
         return result
+
+    def ask(self, function: Callable[[Connection], T]) -> T:
+        """As `call`, but what the function raises is its caller's alone.
+
+        Its changes are undone (a savepoint), the batch around it and the writer go on. An error of
+        the database itself still fails the writer, as in `call`.
+        """
+
+        def guarded(connection: Connection) -> tuple[T | None, Exception | None]:
+            savepoint = connection.begin_nested()
+            try:
+                result = function(connection)
+            except SQLAlchemyError as error:
+                savepoint.rollback()
+                if not isinstance(error, IntegrityError):
+                    raise
+                return None, StoreError(f"store {self._shown}: {describe(error)}")
+            except Exception as error:  # noqa: BLE001 - handed to the caller below
+                savepoint.rollback()
+                return None, error
+            savepoint.commit()
+            return result, None
+
+        result, error = self.call(guarded)
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
 
     def check(self) -> None:
         """Raise the error of a failed write, if there was one."""

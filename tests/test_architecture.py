@@ -17,11 +17,13 @@ MAY_IMPORT = {
     "reid": set(),
     "trackers": {"reid"},
     "storage": {"reid", "trackers"},
-    "pipeline": {"reid", "trackers", "storage"},
-    "investigation": {"reid", "storage"},
+    "detectors": {"reid", "trackers"},
+    "pipeline": {"reid", "trackers", "detectors", "storage"},
+    "investigation": {"reid", "detectors", "storage", "trackers"},
+    "web": {"investigation", "storage", "reid"},
     "configs": set(),
 }
-FRONT_DOOR = {"pipeline", "reid", "storage", "investigation"}
+FRONT_DOOR = {"pipeline", "reid", "storage", "investigation", "web"}
 NEVER_IMPORTED = {"tests", "benchmarks", "run_pipeline"}
 OURS = MAY_IMPORT.keys() | NEVER_IMPORTED
 LONGEST = 500

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import storage.desk_models  # noqa: F401 - its tables belong to the metadata
 from storage.models import Base
 
 context.configure(

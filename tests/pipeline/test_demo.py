@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.assets
+import detectors.wheels
 from pipeline.config import load_cameras, load_pipeline
 from pipeline.demo import PLACES, DemoFiles, demo, write_configuration
 from reid.errors import DataError
@@ -22,8 +22,8 @@ START = 1714550400.0  # 2024-05-01 08:00 UTC
 def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """As if the wheels were in the cache already."""
     videos = {camera: tmp_path / "it's here" / f"{camera}.mp4" for camera in PLACES}
-    monkeypatch.setattr(pipeline.assets, "demo_footage", lambda: videos)
-    monkeypatch.setattr(pipeline.assets, "ssdlite_graph", lambda: tmp_path / "graph.pb")
+    monkeypatch.setattr(detectors.wheels, "demo_footage", lambda: videos)
+    monkeypatch.setattr(detectors.wheels, "ssdlite_graph", lambda: tmp_path / "graph.pb")
     return videos
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.detectors.onnx_files import OnnxDetector, YoloX, grid
-from pipeline.settings import DetectorSettings
+from detectors.onnx_files import OnnxDetector, YoloX, grid
+from detectors.settings import DetectorSettings
 from reid.errors import ConfigError, ModelError
-from tests.pipeline.detector_frames import average_precision, read_frames, read_truth
+from tests.detectors.detector_frames import average_precision, read_frames, read_truth
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.detectors.letterbox import letterbox
+from detectors.letterbox import letterbox
 
 
 def picture(height: int, width: int) -> np.ndarray:

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors.boxes import suppress, to_detections
-from pipeline.detectors.engines import pick_device
-from pipeline.detectors.letterbox import Letterbox, letterbox
-from pipeline.records import Frame
-from pipeline.settings import DetectorSettings
+from detectors.base import Picture
+from detectors.boxes import suppress, to_detections
+from detectors.engines import pick_device
+from detectors.letterbox import Letterbox, letterbox
+from detectors.settings import DetectorSettings
 from reid.errors import ConfigError, ModelError
 from trackers.records import Detection
 
@@ -79,11 +79,11 @@ class OnnxDetector:
         provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         self.name = f"{file.name} ({self._family.name}), onnxruntime on {provider.lower()}"
 
-    def process(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+    def process(self, frames: Sequence[Picture]) -> list[list[Detection]]:
         """Find the people in each frame; see `Detector.process`."""
         return [self._look(frame) for frame in frames]
 
-    def _look(self, frame: Frame) -> list[Detection]:
+    def _look(self, frame: Picture) -> list[Detection]:
         fitted = self._family.fit(frame.image)
         outputs = self._session.run(None, {self._input: self._family.encode(fitted.image)})
         boxes, scores = self._family.decode(outputs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors.base import Arrays
+from detectors.base import Arrays
 from reid.quiet import no_reports
 
 if TYPE_CHECKING:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors.base import Detector
-from pipeline.records import Frame
+from detectors.base import Detector, Photo, Picture
 from trackers.records import Box, Detection
 
 OVERLAP = 0.3  # share of a tile that it has in common with its neighbour: whole people fit in it
@@ -64,14 +63,14 @@ class TiledDetector:
         self._tiles = tiles
         self.name = f"{detector.name}, tiles {tiles}"
 
-    def process(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+    def process(self, frames: Sequence[Picture]) -> list[list[Detection]]:
         """Find the people in each frame; see `Detector.process`."""
-        parts: list[Frame] = []
+        parts: list[Picture] = []
         plans: list[list[Window]] = []
         for frame in frames:
             height, width = frame.image.shape[:2]
             plan = windows(width, height, self._tiles)
-            parts += [replace(frame, image=w.crop(frame.image)) for w in plan]
+            parts += [Photo(frame.camera, w.crop(frame.image)) for w in plan]
             plans.append(plan)
         found = iter(self._detector.process(parts))
         return [

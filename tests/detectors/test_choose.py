@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.assets import ssdlite_graph
-from pipeline.detectors import build_detector, choose
-from pipeline.settings import DetectorSettings
+from detectors import build_detector, choose
+from detectors.wheels import ssdlite_graph
+from detectors.settings import DetectorSettings
 from reid.errors import ConfigError, DataError, ModelError
 
 

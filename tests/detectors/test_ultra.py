@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.detectors.ultra import UltralyticsDetector, exported, load
-from pipeline.settings import DetectorSettings
+from detectors.ultra import UltralyticsDetector, exported, load
+from detectors.settings import DetectorSettings
 from reid.errors import ConfigError, ModelError
 from reid.quiet import no_reports
-from tests.pipeline.detector_frames import as_array, average_precision, read_frames, read_truth
+from tests.detectors.detector_frames import as_array, average_precision, read_frames, read_truth
 
 INDICES = list(range(0, 795, 100))
 

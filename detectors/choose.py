@@ -6,9 +6,9 @@ import logging
 import socket
 from pathlib import Path
 
-from pipeline.detectors.base import Detector
-from pipeline.detectors.tiles import TiledDetector
-from pipeline.settings import DetectorSettings
+from detectors.base import Detector
+from detectors.settings import DetectorSettings
+from detectors.tiles import TiledDetector
 from reid.errors import ConfigError, DataError, ModelError
 from reid.quiet import no_reports
 
@@ -79,17 +79,17 @@ def _automatic(settings: DetectorSettings) -> Detector:
 
 def _from_file(file: Path, settings: DetectorSettings) -> Detector:
     if file.suffix == ".onnx":
-        from pipeline.detectors.onnx_files import OnnxDetector
+        from detectors.onnx_files import OnnxDetector
 
         return OnnxDetector(file, settings)
-    from pipeline.detectors.ultra import UltralyticsDetector
+    from detectors.ultra import UltralyticsDetector
 
     return UltralyticsDetector(file, settings)
 
 
 def _ssdlite(settings: DetectorSettings) -> Detector:
-    from pipeline.assets import ssdlite_graph
-    from pipeline.detectors.ssdlite import build_ssdlite
+    from detectors.ssdlite import build_ssdlite
+    from detectors.wheels import ssdlite_graph
 
     try:
         graph = ssdlite_graph()
@@ -112,7 +112,7 @@ def download(name: str) -> Path:
     Raises:
         ModelError: a path that is not there, a name Ultralytics does not know, or no network.
     """
-    from pipeline.assets import cache_folder
+    from detectors.wheels import cache_folder
 
     folder = cache_folder() / "models"
     if (folder / name).is_file():

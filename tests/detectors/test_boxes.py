@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.detectors.boxes import suppress, to_detections
+from detectors.boxes import suppress, to_detections
 from trackers.records import Box
 
 NAN, INF = float("nan"), float("inf")

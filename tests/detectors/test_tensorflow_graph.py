@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.detectors.frozen_network import same_padding
-from pipeline.detectors.tensorflow_graph import fields, read_graph
+from detectors.frozen_network import same_padding
+from detectors.tensorflow_graph import fields, read_graph
 from reid.errors import ModelError
 
 

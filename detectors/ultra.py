@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.assets import cache_folder
-from pipeline.detectors.boxes import suppress, to_detections
-from pipeline.detectors.engines import build_engine, choose
-from pipeline.detectors.letterbox import Letterbox, letterbox
-from pipeline.records import Frame
-from pipeline.settings import DetectorSettings
+from detectors.base import Picture
+from detectors.boxes import suppress, to_detections
+from detectors.engines import build_engine, choose
+from detectors.letterbox import Letterbox, letterbox
+from detectors.settings import DetectorSettings
+from detectors.wheels import cache_folder
 from reid.errors import ModelError
 from reid.quiet import no_reports
 from trackers.records import Detection
@@ -61,7 +61,7 @@ class UltralyticsDetector:
         )
         self.name = f"{weights.name}, {choice}"
 
-    def process(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+    def process(self, frames: Sequence[Picture]) -> list[list[Detection]]:
         """Find the people in each frame; see `Detector.process`."""
         side = self._settings.imgsz
         fitted = [letterbox(f.image, (side, side), stride=STRIDE) for f in frames]
@@ -72,7 +72,7 @@ class UltralyticsDetector:
         ]
 
     def _decode(
-        self, output: NDArray[np.float32], item: Letterbox, frame: Frame
+        self, output: NDArray[np.float32], item: Letterbox, frame: Picture
     ) -> list[Detection]:
         """Raw output to detections: (300, 6) of end-to-end models, (4 + classes, A) of others."""
         confidence = self._settings.confidence

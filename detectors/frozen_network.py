@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from pipeline.detectors.tensorflow_graph import Node
+from detectors.tensorflow_graph import Node
 from reid.errors import ModelError
 
 # operation -> how many of its inputs are data; the others are weights

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.records import Frame
 from trackers.records import Detection
 
 Arrays = list[NDArray[np.float32]]
+
+
+class Picture(Protocol):
+    """What a detector looks at; `pipeline.records.Frame` is one, a photo may be another."""
+
+    @property
+    def camera(self) -> str:
+        """Whose picture it is, for errors."""
+        ...
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, BGR."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A picture of no camera: an uploaded photo, or a window of a frame.
+
+    Attributes:
+        camera: whose picture it is, for errors.
+        image: (H, W, 3) uint8, BGR.
+    """
+
+    camera: str
+    image: NDArray[np.uint8]
 
 
 class Detector(Protocol):
@@ -23,7 +50,7 @@ class Detector(Protocol):
 
     name: str
 
-    def process(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+    def process(self, frames: Sequence[Picture]) -> list[list[Detection]]:
         """Find the people in each frame.
 
         Args:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors.base import Arrays, Detector
-from pipeline.detectors.boxes import suppress, to_detections
-from pipeline.detectors.engines import build_engine, choose
-from pipeline.detectors.tensorflow_graph import Node, read_graph
-from pipeline.records import Frame
-from pipeline.settings import DetectorSettings
+from detectors.base import Arrays, Detector, Picture
+from detectors.boxes import suppress, to_detections
+from detectors.engines import build_engine, choose
+from detectors.settings import DetectorSettings
+from detectors.tensorflow_graph import Node, read_graph
 from reid.errors import ModelError
 from reid.quiet import no_reports
 from trackers.records import Detection
@@ -45,7 +44,7 @@ def build_ssdlite(graph: Path, settings: DetectorSettings) -> Detector:
         ModelError: the file is no such graph.
         ConfigError: backend or precision cannot be had on the device.
     """
-    from pipeline.detectors.tiles import TiledDetector
+    from detectors.tiles import TiledDetector
 
     detector = SsdLiteDetector(graph, settings)
     return detector if settings.tiles == "none" else TiledDetector(detector, settings.tiles)
@@ -79,7 +78,7 @@ class SsdLiteDetector:
         )
         self.name = f"ssdlite, {choice}"
 
-    def process(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+    def process(self, frames: Sequence[Picture]) -> list[list[Detection]]:
         """Find the people in each frame; see `Detector.process`."""
         import cv2
 
@@ -90,7 +89,7 @@ class SsdLiteDetector:
         outputs = self._engine.run(pictures)
         return [self._decode(output, f) for output, f in zip(outputs, frames, strict=True)]
 
-    def _decode(self, output: Arrays, frame: Frame) -> list[Detection]:
+    def _decode(self, output: Arrays, frame: Picture) -> list[Detection]:
         """Raw heads to detections in pixels of the frame."""
         height, width = frame.image.shape[:2]
         encoded, scores = heads(output)
@@ -170,7 +169,7 @@ def suppression_iou(nodes: Mapping[str, Node]) -> float:
 
 def _network(nodes: Mapping[str, Node]) -> nn.Module:
     """The convolutional part: six scales, per scale the box head and the class head."""
-    from pipeline.detectors.frozen_network import FrozenNetwork
+    from detectors.frozen_network import FrozenNetwork
 
     outputs = [
         f"BoxPredictor_{scale}/{head}/BiasAdd"

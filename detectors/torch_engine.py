@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.detectors.base import Arrays
+from detectors.base import Arrays
 
 
 class TorchEngine:

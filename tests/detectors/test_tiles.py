@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipeline.detectors.tiles import TiledDetector, Window, join, spans, windows
+from detectors.tiles import TiledDetector, Window, join, spans, windows
 from pipeline.records import Frame
 from trackers.records import Box, Detection
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.detectors.base import Arrays
-from pipeline.settings import DetectorSettings
+from detectors.base import Arrays
+from detectors.settings import DetectorSettings
 from reid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ def build_engine(
         shift: see above.
     """
     if choice.backend == "openvino":
-        from pipeline.detectors.openvino_engine import OpenVinoEngine
+        from detectors.openvino_engine import OpenVinoEngine
 
         bfloat16 = choice.precision == "bfloat16"
         return OpenVinoEngine(model(), scale=scale, shift=shift, bfloat16=bfloat16)
-    from pipeline.detectors.torch_engine import TorchEngine
+    from detectors.torch_engine import TorchEngine
 
     return TorchEngine(
         module(), choice.device, choice.precision, batch=batch, scale=scale, shift=shift
@@ -113,6 +113,6 @@ def pick_device(wanted: str) -> str:
 
 
 def _best_on_cpu(backend: str) -> str:
-    from pipeline.detectors.openvino_engine import cpu_has_bfloat16
+    from detectors.openvino_engine import cpu_has_bfloat16
 
     return "bfloat16" if backend == "openvino" and cpu_has_bfloat16() else "float32"

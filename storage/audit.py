@@ -1,0 +1,111 @@
+"""The audit trail: who did what, when and why. Append-only; the database refuses changes."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from storage.desk_models import AuditEntry
+from storage.models import to_microsecond
+from storage.queries import StoreReader
+from storage.rows import json_value
+from storage.store import Store
+
+# What can be done; a page may filter by these.
+ACTIONS = (
+    "sign-in", "sign-in-failed", "sign-out", "search", "view", "play", "export", "decide",
+    "watch", "alert-seen", "case", "hold", "erase", "rerun", "user", "token", "retention",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One entry to be written.
+
+    Attributes:
+        actor: the user's name; `cli:NAME` for the person at a terminal, `crosscam` for ourselves.
+        action: one of `ACTIONS`.
+        subject: what it was done to, in words: `track 12`, `identity 3`, `camera door`.
+        reason: why, as the person said.
+        details: what else matters, for JSON.
+        address: where the request came from; None for a terminal.
+    """
+
+    actor: str
+    action: str
+    subject: str
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One entry as stored; `time` is UTC seconds."""
+
+    id: int
+    time: float
+    actor: str
+    action: str
+    subject: str
+    reason: str
+    details: dict[str, Any]
+    address: str | None
+
+
+def record(connection: Connection, entry: Audit) -> None:
+    """Append an entry inside a write transaction, so that deed and entry stand or fall together.
+
+    Raises:
+        ValueError: if the action is not one of `ACTIONS`.
+    """
+    if entry.action not in ACTIONS:
+        raise ValueError(f"audit action {entry.action!r} is none of {', '.join(ACTIONS)}")
+    row = {
+        "time": to_microsecond(time.time()),
+        "actor": entry.actor,
+        "action": entry.action,
+        "subject": entry.subject,
+        "reason": entry.reason,
+        "details": json_value(dict(entry.details), f"audit of {entry.action} {entry.subject}"),
+        "address": entry.address,
+    }
+    connection.execute(insert(AuditEntry).values(row))
+
+
+def write(store: Store, entry: Audit) -> None:
+    """Append an entry on its own (a search, a view: nothing else is written)."""
+    store.write(lambda connection: record(connection, entry))
+
+
+def entries(
+    reader: StoreReader,
+    *,
+    before: int | None = None,
+    limit: int = 100,
+    actor: str | None = None,
+    action: str | None = None,
+) -> list[AuditRow]:
+    """The newest entries first, `limit` at most; `before` an id, for the next page."""
+    found = select(*AuditEntry.__table__.columns).order_by(AuditEntry.id.desc()).limit(limit)
+    if before is not None:
+        found = found.where(AuditEntry.id < before)
+    if actor is not None:
+        found = found.where(AuditEntry.actor == actor)
+    if action is not None:
+        found = found.where(AuditEntry.action == action)
+    with reader.connection() as connection:
+        return [AuditRow(*row) for row in connection.execute(found)]
+
+
+def person_at_terminal() -> str:
+    """Who types: `cli:NAME` of the operating system's user."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # no such user in a container
+        return "cli:unknown"

@@ -1,0 +1,9 @@
+"""Sub-commands of this room; light to import: heavy modules are imported inside the commands."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this room's sub-commands to the front door's parser."""

@@ -1,11 +1,13 @@
 """Frames per second of the whole pipeline beside `ultralytics track`, in one run, in turn.
 
-    python -m benchmarks.speed [--rounds 3]
+    python -m benchmarks.speed [--rounds 3] [--device cuda] [--cameras 1 4 16]
 
 Both are processes of their own over the same 795 frames of PETS2009 with the
 same detector weights. Loading (measured over the first frame of each side) is
 taken out of both; everything else counts: decode, detect, track, embed,
-match, store here; decode, detect, track there.
+match, store here; decode, detect, track there. With several cameras the same
+file is read as many times; the peer then stays at one, and the ratio is of
+frames over all cameras.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ PEER = """
 import json, sys, time
 from ultralytics import YOLO
 model = YOLO(sys.argv[1])
-results = model.track(sys.argv[2], stream=True, tracker="botsort.yaml", classes=[0], verbose=False)
+results = model.track(sys.argv[2], stream=True, tracker="botsort.yaml", classes=[0], verbose=False,
+                      device=None if sys.argv[3] == "auto" else sys.argv[3])
 next(results)
 begun, count = time.perf_counter(), 0
 for _ in results:
@@ -66,30 +69,46 @@ def measure(program: str, *arguments: str) -> float:
     return float(json.loads(result.stdout.strip().splitlines()[-1])["fps"])
 
 
+def configurations(
+    folder: Path, video: Path, weights: Path, device: str, cameras: int
+) -> list[str]:
+    """Write both YAML files for `cameras` readers of one video; their paths."""
+    entries = ", ".join(
+        f"{{id: pets{n}, url: {video}, start_time: '{START}'}}" for n in range(cameras)
+    )
+    files = [folder / f"{cameras}.cams.yaml", folder / f"{cameras}.pipeline.yaml"]
+    files[0].write_text(f"cameras: [{entries}]\n")
+    files[1].write_text(
+        f"detector: {{name: {weights}, device: {device}}}\nembedding: {{device: {device}}}\n"
+    )
+    return [str(file) for file in files]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--cameras", type=int, nargs="+", default=[1], help="how many at once")
     options = parser.parse_args()
     weights, video = need("models", "yolo26n.pt"), need("footage", "pets_full.avi")
-    ours, peer = [], []
+    peer: list[float] = []
+    ours: dict[int, list[float]] = {count: [] for count in options.cameras}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "c.yaml").write_text(
-            f"cameras: [{{id: pets, url: {video}, start_time: '{START}'}}]\n"
-        )
-        (folder / "p.yaml").write_text(f"detector: {{name: {weights}}}\n")
         for turn in range(options.rounds):
-            peer.append(measure(PEER, str(weights), str(video)))
-            store = str(folder / f"{turn}.db")
-            ours.append(measure(OURS, str(folder / "c.yaml"), str(folder / "p.yaml"), store))
-    ratios = [a / b for a, b in zip(ours, peer, strict=True)]
-    rows = [
-        ("ultralytics track (YOLO26n, BoT-SORT)", f"{statistics.median(peer):.1f}", 1.0),
-        ("crosscam, whole pipeline", f"{statistics.median(ours):.1f}", statistics.median(ratios)),
-        ("to reach", "", 2.0),
+            peer.append(measure(PEER, str(weights), str(video), options.device))
+            for count, found in ours.items():
+                files = configurations(folder, video, weights, options.device, count)
+                found.append(measure(OURS, *files, str(folder / f"{turn}-{count}.db")))
+    rows: list[tuple[object, ...]] = [
+        ("ultralytics track (YOLO26n, BoT-SORT)", 1, f"{statistics.median(peer):.1f}", 1.0)
     ]
+    for count, found in ours.items():
+        ratio = statistics.median(a / b for a, b in zip(found, peer, strict=True))
+        rows.append(("crosscam, whole pipeline", count, f"{statistics.median(found):.1f}", ratio))
+    rows.append(("to reach", 1, "", 2.0))
     title = f"Frames per second on PETS2009, median of {options.rounds} rounds in turn"
-    print_table(title, ("system", "frames/s", "ratio"), rows)
+    print_table(title, ("system", "cameras", "frames/s", "ratio"), rows)
 
 
 if __name__ == "__main__":

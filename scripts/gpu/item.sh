@@ -39,5 +39,9 @@ case "${1:-}" in
      cp $runs/ablation/results.jsonl "$out/" ;;
   7) bench query --device cuda; bench million --device cuda ;;
   8) bench embedding --device cuda ;;
-  *) echo "error: item.sh 1 to 8, not '${1:-}'" >&2; exit 1 ;;
+  10) mkdir -p ../shared/footage ../shared/models
+      cp "$data/pets_full.avi" ../shared/footage/ && cp "$data/yolo26n.pt" ../shared/models/
+      bench speed --rounds 1 --device cuda --cameras 1 4 16 ;;
+  11) python3 -m pytest -q tests/test_cuda.py 2>&1 | tee "$out/cuda_tests.txt" ;;
+  *) echo "error: item.sh 1 to 11, not '${1:-}'" >&2; exit 1 ;;
 esac

@@ -12,6 +12,7 @@ tar czf .gpu/a/train.tar.gz -C "$root" bounding_box_train
 tar czf .gpu/b/test.tar.gz -C "$root" bounding_box_test query
 cp "$shared/models/resnet50v2_imagenet_partial.pt" "$shared/models/mobilenetv2_imagenet.pt" .gpu/a/
 cp "$shared"/reid/{cuhk01,cuhk03_part_160x60,partial_reid}.tar.gz .gpu/c/
+mkdir -p .gpu/d && cp "$shared"/footage/pets_full.avi "$shared"/models/yolo26n.pt .gpu/d/
 rm -rf .gpu/market
 python3 -m pip download -q --only-binary=:all: --python-version 3.12 --implementation cp \
   --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d .gpu/a pydantic

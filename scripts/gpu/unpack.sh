@@ -10,5 +10,6 @@ case "$1" in
      cp .gpu/a/*.pt "$data/" ;;
   b) tar xzf .gpu/b/test.tar.gz -C "$data/market1501" ;;
   c) for set in .gpu/c/*.tar.gz; do tar xzf "$set" -C "$data"; done ;;  # each holds its folder
-  *) echo "error: unpack.sh a, b or c, not '$1'" >&2; exit 1 ;;
+  d) cp .gpu/d/* "$data/" ;;  # item 10; Ultralytics has to be on the machine
+  *) echo "error: unpack.sh a, b, c or d, not '$1'" >&2; exit 1 ;;
 esac

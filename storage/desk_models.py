@@ -128,7 +128,8 @@ class Hold(Base):
 class Watch(Base):
     """A standing query. The embedding is stored as in `tracklets`; `weights`: K part weights.
 
-    `covered`: the highest `tracklets.revision` that was compared with it.
+    `covered`: the highest `tracklets.revision` that was compared with it. `details`: what the query
+    was made of (`tracks`, `identity`, `photos`) and what the past held (`past`).
     """
 
     __tablename__ = "watches"
@@ -151,6 +152,7 @@ class Watch(Base):
     notify: Mapped[dict[str, Any]] = mapped_column(JSON)
     picture: Mapped[str | None] = mapped_column(Text)
     covered: Mapped[int] = mapped_column(BigInteger)
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class Alert(Base):

@@ -216,6 +216,7 @@ def _tables() -> None:
         sa.Column("notify", sa.JSON(), nullable=False),
         sa.Column("picture", sa.Text()),
         sa.Column("covered", sa.BigInteger(), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["model"], ["models.fingerprint"], name="fk_watches_model"),
         sa.PrimaryKeyConstraint("id", name="pk_watches"),
         sqlite_autoincrement=True,

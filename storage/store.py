@@ -313,6 +313,14 @@ class Store:
         """
         return self._writer.ask(function)
 
+    def write_soon(self, function: Callable[[Connection], object]) -> None:
+        """As `write`, but returns at once; an error in it fails the store like any other write.
+
+        Raises:
+            StoreError: if the store is closed or an earlier write failed.
+        """
+        self._writer.put(Task(lambda connection, stale: function(connection)))
+
     def reader(self) -> StoreReader:
         """The reading side, on the same store; sees what is committed (see `flush`)."""
         return StoreReader(self._engine, self.url, self.media, own=False)

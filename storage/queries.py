@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -151,6 +151,16 @@ class StoreReader:
         with self._read() as connection:
             found = connection.execute(selects.exemplars(track))
             return [self._exemplar(row) for row in found]
+
+    def best_exemplars(self, tracks: Collection[int]) -> dict[int, ExemplarRow]:
+        """The best picture of each of these tracks; those that have none are left out."""
+        wanted = sorted(set(tracks))
+        best: dict[int, ExemplarRow] = {}
+        for first in range(0, len(wanted), 500):
+            for row in self._stream(selects.exemplars_of(wanted[first : first + 500])):
+                if row.track not in best:
+                    best[row.track] = self._exemplar(row)
+        return best
 
     def ledger(self, track: int) -> list[LedgerRow]:
         """All that was ever decided about a track, oldest first."""

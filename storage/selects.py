@@ -114,6 +114,15 @@ def exemplars(track: int) -> AnySelect:
     )
 
 
+def exemplars_of(tracks: Sequence[int]) -> AnySelect:
+    """All columns of many tracks' pictures, by track, best picture first."""
+    return (
+        select(*ExemplarCrop.__table__.columns)
+        .where(ExemplarCrop.track.in_(tracks))
+        .order_by(ExemplarCrop.track, ExemplarCrop.score.desc(), ExemplarCrop.frame)
+    )
+
+
 def ledger(track: int) -> AnySelect:
     """Columns of `LedgerRow`."""
     columns = (getattr(LedgerEntry, name) for name in LedgerRow.__dataclass_fields__)

@@ -1,0 +1,182 @@
+"""What a search found, and in plain words what may be said about it: looks alike, never more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from reid.explain.explanation import MIN_SHARED, PairEvidence, PartEvidence
+from storage.models import iso_text
+from storage.records import ExemplarRow, TrackRow
+from trackers.records import Box
+
+
+class HitVerdict(StrEnum):
+    """What a person at a desk may make of a hit."""
+
+    STRONG = "strong"
+    POSSIBLE = "possible"
+    CANNOT_TELL = "not enough in common to tell"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hit:
+    """One track that a search found.
+
+    Attributes:
+        rank: from 1, best first.
+        track: id.
+        identity: its current identity; None if nobody decided yet.
+        run: that made the track.
+        camera: id.
+        place: of the camera; None if it has no name.
+        start, end: of the track, UTC seconds.
+        time: of the crop shown (the track's best one), UTC seconds.
+        box: of that crop, pixels of the camera's frame; None if the track has no crop left.
+        verdict: strong, possible or not enough in common to tell.
+        why: the verdict's reason, in a sentence.
+        pair: the distance taken apart; what `distance`, `support`, `shared` and `parts` show.
+        exemplar: the crop shown, as stored; None if the track has no crop left.
+    """
+
+    rank: int
+    track: int
+    identity: int | None
+    run: int
+    camera: str
+    place: str | None
+    start: float
+    end: float
+    time: float
+    box: Box | None
+    verdict: HitVerdict
+    why: str
+    pair: PairEvidence
+    exemplar: ExemplarRow | None
+
+    @property
+    def distance(self) -> float:
+        """D of Eq. 15, 0..2."""
+        return self.pair.distance
+
+    @property
+    def support(self) -> float:
+        """sum_k q_k^p q_k^g: means something only beside other hits of the same query."""
+        return self.pair.support
+
+    @property
+    def shared(self) -> float:
+        """Cosine of the two quality vectors, 0..1: do both show the same parts?"""
+        return self.pair.shared
+
+    @property
+    def parts(self) -> tuple[PartEvidence, ...]:
+        """The K parts, from the top; the query's quality comes first."""
+        return self.pair.parts
+
+    def as_json(self) -> dict[str, Any]:
+        """As programs read it: ISO 8601 UTC times, boxes as [left, top, width, height]."""
+        box = self.box
+        return {
+            "rank": self.rank,
+            "track": self.track,
+            "identity": self.identity,
+            "camera": self.camera,
+            "place": self.place,
+            "start": iso_text(self.start),
+            "end": iso_text(self.end),
+            "time": iso_text(self.time),
+            "box": None
+            if box is None
+            else [round(v, 2) for v in (box.left, box.top, box.width, box.height)],
+            "distance": round(self.distance, 6),
+            "support": round(self.support, 6),
+            "shared": round(self.shared, 6),
+            "verdict": str(self.verdict),
+            "why": self.why,
+            "parts": [
+                {
+                    "part": number,
+                    "quality_query": round(part.quality_p, 6),
+                    "quality_hit": round(part.quality_g, 6),
+                    "distance": round(part.distance, 6),
+                    "weight": round(part.weight, 6),
+                    "share": round(part.share, 6),
+                }
+                for number, part in enumerate(self.parts, 1)
+            ],
+            "picture": None if self.exemplar is None else str(self.exemplar.path),
+        }
+
+
+def make_hit(rank: int, track: TrackRow, pair: PairEvidence, best: ExemplarRow | None) -> Hit:
+    """Put together what a search knows about a track.
+
+    Args:
+        rank: from 1.
+        track: as stored.
+        pair: query and track compared.
+        best: the track's best crop.
+    """
+    verdict, why = judge(pair)
+    return Hit(
+        rank=rank,
+        track=track.id,
+        identity=track.identity,
+        run=track.run,
+        camera=track.camera,
+        place=track.place,
+        start=track.start,
+        end=track.end,
+        time=track.start if best is None else best.time,
+        box=None if best is None else best.box,
+        verdict=verdict,
+        why=why,
+        pair=pair,
+        exemplar=best,
+    )
+
+
+def judge(pair: PairEvidence, min_shared: float = MIN_SHARED) -> tuple[HitVerdict, str]:
+    """The verdict about a pair, and why.
+
+    Args:
+        pair: query first.
+        min_shared: smallest cosine of the two quality vectors that allows a verdict.
+    """
+    if pair.shared < min_shared:
+        return HitVerdict.CANNOT_TELL, (
+            f"The two pictures show little of the same parts of a body ({pair.shared:.0%} in "
+            "common), so that neither likeness nor difference can be seen."
+        )
+    if pair.thresholds is None:
+        return HitVerdict.CANNOT_TELL, (
+            "The model was never calibrated: its distances put hits in order, but say nothing "
+            "about a single one."
+        )
+    sure, possible = pair.thresholds
+    at = f"distance {pair.distance:.3f}"
+    if pair.distance < sure:
+        return HitVerdict.STRONG, (
+            f"Looks alike in what both show: {at}, below {sure:.3f}, where different people seldom "
+            "come."
+        )
+    if pair.distance < possible:
+        return HitVerdict.POSSIBLE, (
+            f"Looks alike in part: {at}, between {sure:.3f} and {possible:.3f}, where both "
+            f"the same and different people are found.{_where(pair)}"
+        )
+    return HitVerdict.CANNOT_TELL, (
+        f"Both show the same parts, and these differ: {at}, {possible:.3f} or more.{_where(pair)}"
+    )
+
+
+def _where(pair: PairEvidence) -> str:
+    """Which part differs most, where one stands out."""
+    number, part = max(enumerate(pair.parts, 1), key=lambda item: item[1].share)
+    if part.share < 1.5 / len(pair.parts):
+        return ""
+    return (
+        f" Most of it lies in part {number} of {len(pair.parts)} from the top ({part.share:.0%})."
+    )

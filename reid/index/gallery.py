@@ -22,11 +22,21 @@ from reid.errors import FingerprintMismatch
 from reid.hardware import resolve_device
 from reid.index.proposals import Proposals, Recipe
 from reid.index.rows import Rows, Units, check_values
-from reid.index.search import Found, Snapshot, nearest, reorder, shortlist
+from reid.index.search import (
+    Bools,
+    Found,
+    Ints,
+    Snapshot,
+    nearest,
+    reorder,
+    shortlist,
+    shortlist_of,
+)
 from reid.records import PartEmbeddings
 
 SCORES = 2**26  # scores held at once: 256 MiB
 ADDED = 16_384  # embeddings normalised at once
+SELECTIVE = 0.1  # share of the rows below which only the allowed ones are read
 
 
 class GalleryIndex:
@@ -138,13 +148,17 @@ class GalleryIndex:
         """Whether `search` asks FAISS for candidates first."""
         return self._proposals is not None
 
-    def search(self, probes: PartEmbeddings, n: int, *, exact: bool = False) -> Found:
+    def search(
+        self, probes: PartEmbeddings, n: int, *, exact: bool = False, allowed: Bools | None = None
+    ) -> Found:
         """The n nearest rows of each of P probes: Eq. 2 over all, Eq. 15 on the first `top_n`.
 
         Args:
             probes: P embeddings of the same model.
             n: how many; the result has n columns, or as many as there are rows.
             exact: read every row, though `build` has been called.
+            allowed: (R,) bool by row number: others are left out before the n nearest are
+                taken. Rows beyond R are not allowed.
 
         Raises:
             FingerprintMismatch: if another model made the probes.
@@ -153,6 +167,15 @@ class GalleryIndex:
         self._check(probes)
         proposals = None if exact else self._proposals
         parts, alive = self._rows.snapshot(), self._rows.alive
+        rows = None
+        if allowed is not None:
+            total = sum(filled for _, filled in parts)
+            allowed = allowed[:total]
+            rows = np.flatnonzero(allowed)
+            rows = self._rows.living(parts, rows, rows)[0]
+            alive = len(rows)
+            if alive > SELECTIVE * total:
+                rows = None
         first = min(max(n, self.top_n), alive)
         n = max(min(n, alive), 0)
         if n == 0 or not len(probes):
@@ -160,11 +183,23 @@ class GalleryIndex:
         units = Units.of(probes, self.device)
         step = max(SCORES // max(self._rows.total, 1), 1)
         blocks = [units[i : i + step] for i in range(0, len(units), step)]
-        return Found.join([self._search(b, parts, proposals, first).first(n) for b in blocks])
+        return Found.join(
+            [self._search(b, parts, proposals, first, allowed, rows).first(n) for b in blocks]
+        )
 
-    def _search(self, probes: Units, parts: Snapshot, proposals: Proposals | None, n: int) -> Found:
-        if proposals is None:
-            pairs = shortlist(parts, probes, n)
+    def _search(
+        self,
+        probes: Units,
+        parts: Snapshot,
+        proposals: Proposals | None,
+        n: int,
+        allowed: Bools | None,
+        rows: Ints | None,
+    ) -> Found:
+        if rows is not None:
+            pairs = shortlist_of(self._rows, parts, probes, rows, n)
+        elif proposals is None or allowed is not None:
+            pairs = shortlist(parts, probes, n, allowed)
         else:
             pairs = proposals.propose(probes, n)
             parts = self._rows.snapshot()  # with what was added meanwhile and is proposed

@@ -21,10 +21,12 @@ from reid.index.rows import Chunk, Rows, Units
 ROUNDING = 6 * 2.0**-11
 PAIRS = 4096  # pairs measured at once
 PRODUCT_ROWS = 2048  # rows turned to float32 at once: they stay in the cache
+PICKED = 8192  # rows picked out of a chunk at once
 
 Snapshot = Sequence[tuple[Chunk, int]]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,13 +64,36 @@ class Found:
         return Found(*(np.concatenate([getattr(b, n) for b in blocks]) for n in names))
 
 
-def shortlist(parts: Snapshot, probes: Units, n: int) -> tuple[Ints, Ints]:
+def shortlist(
+    parts: Snapshot, probes: Units, n: int, allowed: Bools | None = None
+) -> tuple[Ints, Ints]:
     """Every pair that may be among the n nearest by Eq. 2: probes (M,) ascending, rows (M,).
 
     One pass over the rows in half precision; a pair is kept if rounding could
-    have put it on the wrong side of the n-th.
+    have put it on the wrong side of the n-th. `allowed`, (R,) by row number: no other row counts.
     """
     scores = torch.cat([scan(chunk, filled, probes) for chunk, filled in parts], dim=1)
+    if allowed is not None:
+        barred = ~torch.from_numpy(allowed[: scores.shape[1]])
+        scores[:, : len(barred)].masked_fill_(barred.to(scores.device), -torch.inf)
+        scores[:, len(barred) :] = -torch.inf
+    return _above(scores, n)
+
+
+def shortlist_of(
+    store: Rows, parts: Snapshot, probes: Units, rows: Ints, n: int
+) -> tuple[Ints, Ints]:
+    """As `shortlist`, of few rows (ascending): only they are read."""
+    blocks = []
+    for first in range(0, len(rows), PICKED):
+        unit, share = store.gather(parts, rows[first : first + PICKED], "scan", "share")
+        blocks.append((probes.unit @ unit.T) / (probes.share @ share.T).clamp_min_(TINY))
+    probe, place = _above(torch.cat(blocks, dim=1), n)
+    return probe, rows[place]
+
+
+def _above(scores: Tensor, n: int) -> tuple[Ints, Ints]:
+    """Where each probe's scores are not below its n-th, as far as half precision can tell."""
     worst = scores.topk(n, dim=1).values[:, -1:]
     lowest = (worst - ROUNDING).clamp_min(torch.finfo(worst.dtype).min)  # never a removed row
     pairs = (scores >= lowest).nonzero().cpu().numpy()

@@ -1,0 +1,255 @@
+"""The store's tracklets as a searchable index: a cache that follows the store's revisions.
+
+The store is the truth. What a person's program, the pipeline or an erasure has changed since is
+read by `refresh`, which costs one small query when nothing has. A large gallery trains FAISS in a
+thread of its own; until that is done each search reads every row.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from investigation.columns import Columns
+from investigation.filters import Filters
+from reid.errors import CrosscamError, FingerprintMismatch, StoreError
+from reid.index.gallery import GalleryIndex
+from reid.index.search import Found
+from reid.records import FloatArray, PartEmbeddings
+from storage import vectors
+from storage.queries import StoreReader
+from storage.records import ModelRow
+from storage.vectors import VectorBlock
+
+log = logging.getLogger(__name__)
+
+GAMMA, TOP_N = 0.6, 30  # of a model whose description does not say
+LARGE = 100_000  # rows from which FAISS is worth its training
+SPARE = 16  # rows asked for beyond n: a track replaced this moment has two
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A tracklet that a search found.
+
+    Attributes:
+        track: its id.
+        distance: Eq. 15 among the first `top_n`, behind them Eq. 2 (see `reid.index.search.Found`).
+        part_distance: Eq. 2.
+        support: sum_k q_k^p q_k^g: near zero the pair shows nothing.
+    """
+
+    track: int
+    distance: float
+    part_distance: float
+    support: float
+
+
+class StoreGallery:
+    """All embeddings of one model in the store, searched by Eq. 2 and Eq. 15 behind filters.
+
+    Any number of threads may search and refresh. It is empty until the first `refresh`.
+
+    Args:
+        reader: the store; must stay open.
+        fingerprint: the model; by default the one that made the newest embedding, settled as soon
+            as there is one.
+        reruns: also hold tracklets of runs that `replay --rerun` made.
+        device: `cpu`, `cuda` or `auto`.
+        large: rows from which FAISS proposes candidates; 0: never.
+    """
+
+    def __init__(
+        self,
+        reader: StoreReader,
+        fingerprint: str | None = None,
+        *,
+        reruns: bool = False,
+        device: str = "cpu",
+        large: int = LARGE,
+    ) -> None:
+        self._reader, self._reruns, self._device, self._large = reader, reruns, device, large
+        self._lock = threading.Lock()  # of those who refresh
+        self._training: threading.Thread | None = None
+        self._index: GalleryIndex | None = None
+        self._columns = Columns()
+        self._row_of: dict[int, int] = {}
+        self._open: set[int] = set()  # tracks that may still grow
+        self._revision = 0
+        self._model: ModelRow | None = None
+        if fingerprint is not None:
+            self._model = self._known(fingerprint)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The model; None while the store holds no embedding and none was asked for."""
+        return None if self._model is None else self._model.fingerprint
+
+    @property
+    def revision(self) -> int:
+        """The store's revision up to which everything is here."""
+        return self._revision
+
+    def __len__(self) -> int:
+        return 0 if self._index is None else len(self._index)
+
+    def refresh(self) -> int:
+        """Follow the store; returns how many tracklets were added, replaced or dropped.
+
+        Raises:
+            StoreError: if the store cannot be read, or stored bytes do not fit the model.
+        """
+        with self._lock:
+            changed = self._follow()
+        if changed:
+            self._train()
+        return changed
+
+    def search(
+        self, probes: PartEmbeddings, n: int, where: Filters | None = None, *, exact: bool = False
+    ) -> list[list[Match]]:
+        """The n tracklets most like each of P probes, nearest first, among those that pass.
+
+        Args:
+            probes: P embeddings of the gallery's model.
+            n: how many, at most.
+            where: filters, applied before the n nearest are taken.
+            exact: read every row, though FAISS is ready.
+
+        Raises:
+            FingerprintMismatch: if another model made the probes.
+            ValueError: if their (K, d) differs, or a value is not finite.
+        """
+        model, index = self._model, self._index
+        if model is not None and probes.fingerprint != model.fingerprint:
+            raise FingerprintMismatch(
+                f"the gallery holds embeddings of model {model.fingerprint}, the search is of "
+                f"{probes.fingerprint}: embeddings of different models cannot be compared"
+            )
+        if index is None or n < 1:
+            return [[] for _ in range(len(probes))]
+        allowed = None if where is None or where.empty else self._columns.passing(where)
+        found = index.search(probes, n + SPARE, exact=exact, allowed=allowed)
+        return [self._matches(found, probe, n) for probe in range(len(probes))]
+
+    def embeddings(self, tracks: Sequence[int]) -> PartEmbeddings | None:
+        """Stored embeddings of tracks, by rising id; those that have none are left out."""
+        stored = self._reader.embeddings(fingerprint=self.fingerprint, tracks=tracks)
+        return None if stored is None else stored.embeddings
+
+    # ---- following the store -----------------------------------------------------------------
+
+    def _follow(self) -> int:
+        with self._reader.connection() as connection:
+            newest = vectors.revision(connection)
+            self._columns.place(vectors.places(connection))
+            self._columns.grow(self._row_of, vectors.ends(connection, self._open), self._open)
+            if newest == self._revision and self._index is not None:
+                return 0
+            if self._model is None:
+                fingerprint = vectors.newest_model(connection, reruns=self._reruns)
+                if fingerprint is None:
+                    return 0
+                self._model = self._known(fingerprint)
+            model = self._model
+            if self._index is None:
+                self._index = self._empty(model, vectors.count(connection, model.fingerprint))
+            shape = (model.parts, model.dim)
+            changed = 0
+            for block in vectors.blocks(
+                connection, model.fingerprint, shape, self._revision, reruns=self._reruns
+            ):
+                self._take(self._index, block, model.fingerprint)
+                changed += len(block)
+            gone = [t for t in vectors.erased(connection, self._revision) if t in self._row_of]
+            if gone:
+                self._index.remove([self._row_of.pop(t) for t in gone])
+                self._open.difference_update(gone)
+            self._revision = newest
+            return changed + len(gone)
+
+    def _take(self, index: GalleryIndex, block: VectorBlock, fingerprint: str) -> None:
+        """Rows of a block: their columns first, so that a search that finds a row knows it."""
+        tracks = block.tracks.tolist()
+        old = [self._row_of[t] for t in tracks if t in self._row_of]
+        self._columns.append(block)
+        embeddings = PartEmbeddings(
+            _single(block.parts), _single(block.global_parts), _single(block.quality), fingerprint
+        )
+        rows = index.add(embeddings)
+        self._row_of.update(zip(tracks, rows.tolist(), strict=True))
+        if old:
+            index.remove(old)
+        self._open.difference_update(tracks)
+        self._open.update(block.tracks[~block.closed].tolist())
+
+    def _empty(self, model: ModelRow, rows: int) -> GalleryIndex:
+        described = model.description
+        return GalleryIndex(
+            float(described.get("gamma", GAMMA)),
+            int(described.get("top_n", TOP_N)),
+            device=self._device,
+            capacity=rows + rows // 16,
+        )
+
+    def _known(self, fingerprint: str) -> ModelRow:
+        """Its row.
+
+        Raises:
+            StoreError: if the store does not know it; lists those it does.
+        """
+        models = {model.fingerprint: model for model in self._reader.models()}
+        if fingerprint not in models:
+            there = ", ".join(sorted(models)) or "none"
+            raise StoreError(
+                f"store {self._reader.url} has no embeddings of model {fingerprint}; its models: "
+                f"{there}"
+            )
+        return models[fingerprint]
+
+    # ---- FAISS -------------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        """Start FAISS in the background once the gallery is large."""
+        index = self._index
+        if index is None or index.approximate or self._training is not None:
+            return
+        if not self._large or len(index) < self._large:
+            return
+        self._training = threading.Thread(
+            target=self._build, args=(index,), name="gallery-training", daemon=True
+        )
+        self._training.start()
+
+    def _build(self, index: GalleryIndex) -> None:
+        try:
+            index.build()
+        except (ValueError, RuntimeError, CrosscamError) as error:  # searches go on, exactly
+            log.warning("the gallery stays without FAISS: %s", error)
+
+    def wait(self) -> None:
+        """Return once a training that was begun is over."""
+        if self._training is not None:
+            self._training.join()
+
+    def _matches(self, found: Found, probe: int, n: int) -> list[Match]:
+        """One probe's, each track once: one that is being replaced may have two rows."""
+        matches: dict[int, Match] = {}
+        tracks = self._columns.tracks(found.rows[probe])
+        columns = (tracks, found.rows, found.distance, found.part_distance, found.support)
+        values = (column if column is tracks else column[probe] for column in columns)
+        for track, row, *numbers in zip(*(v.tolist() for v in values), strict=True):
+            if row >= 0 and track in self._row_of:
+                matches.setdefault(track, Match(track, *numbers))
+        return list(matches.values())[:n]
+
+
+def _single(values: NDArray[np.float16]) -> FloatArray:
+    """Half to single precision, by torch: several times as fast as numpy."""
+    return torch.from_numpy(values).float().numpy()

@@ -30,6 +30,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.engine import Dialect
@@ -248,6 +249,13 @@ class LedgerEntry(Base):
     __table_args__ = (
         Index(None, "track", "id"),
         Index(None, "identity"),
+        # Few rows are people's: an index of those alone costs the matcher's rows nothing.
+        Index(
+            None,
+            "decision",
+            sqlite_where=text("decision IS NOT NULL"),
+            postgresql_where=text("decision IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 

@@ -242,6 +242,10 @@ def _tables() -> None:
         sqlite_autoincrement=True,
     )
     op.add_column("ledger", sa.Column("decision", BigId))
+    people = sa.text("decision IS NOT NULL")
+    op.create_index(
+        "ix_ledger_decision", "ledger", ["decision"], sqlite_where=people, postgresql_where=people
+    )
     op.add_column("runs", sa.Column("rerun_of", BigId))
 
 

@@ -1,0 +1,251 @@
+"""Pictures and packets out of the recordings, by camera and stretch of time.
+
+A recording is a row of `recordings` and an MP4 file of one camera. A packet with presentation time
+t, counted from the segment's first packet, was captured at `start + t`. Where nothing was recorded there
+is a gap: no picture is made up. A file that retention removed in the meantime, or that cannot be
+read, is a gap with a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+import av.error
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from reid.errors import DataError, SourceError
+from storage.models import iso_text
+from storage.queries import StoreReader
+from storage.recordings import RecordingRow, recordings
+
+if TYPE_CHECKING:
+    from investigation.remux import Playback
+
+log = logging.getLogger(__name__)
+
+Image = NDArray[np.uint8]
+
+JOINED = 0.5  # seconds between two segments that still count as one stretch
+_ROUNDING = 1e-3  # seconds; times are kept to the microsecond, a stream's clock to less
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FootageFrame:
+    """A decoded picture: capture time in UTC seconds, (H, W, 3) uint8 BGR."""
+
+    camera: str
+    time: float
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, UTC seconds."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.end - self.start
+
+
+class Footage:
+    """The recordings of a store. Holds nothing open between calls."""
+
+    def __init__(self, reader: StoreReader) -> None:
+        self._reader = reader
+
+    def segments(self, camera: str, start: float, end: float) -> list[RecordingRow]:
+        """The recordings of a camera that touch [start, end], by start.
+
+        Raises:
+            DataError: if the times run backwards or the store does not know the camera.
+        """
+        check_window(start, end)
+        self._check_camera(camera)
+        return recordings(self._reader, camera, start, end)
+
+    def spans(self, camera: str, start: float, end: float) -> list[Span]:
+        """Where there is footage within [start, end]; segments that join are one stretch.
+
+        Raises:
+            DataError: as for `segments`.
+        """
+        return joined(
+            Span(max(row.start, start), min(row.end, end))
+            for row in self.segments(camera, start, end)
+        )
+
+    def recorded(self, start: float, end: float) -> list[str]:
+        """The cameras with footage in [start, end], by id."""
+        check_window(start, end)
+        return sorted({row.camera for row in recordings(self._reader, None, start, end)})
+
+    def frames(self, camera: str, start: float, end: float) -> Iterator[FootageFrame]:
+        """Every picture within [start, end], in the order of capture time.
+
+        Decoding begins at the key frame before `start`. Where two runs recorded the same moment,
+        it is given once.
+
+        Raises:
+            DataError: as for `segments`.
+        """
+        rows = self.segments(camera, start, end)
+        return self._frames(rows, start, end)
+
+    def _frames(self, rows: list[RecordingRow], start: float, end: float) -> Iterator[FootageFrame]:
+        last = start - 2 * _ROUNDING
+        for row in rows:
+            if row.closed and row.end <= last:
+                continue
+            try:
+                for frame in decode(row, max(start, last), end):
+                    if frame.time > last + _ROUNDING:
+                        last = frame.time
+                        yield frame
+            except SourceError as error:
+                log.warning("%s", error)
+
+    def frame_rate(self, camera: str, start: float, end: float) -> float | None:
+        """Pictures a second of the first readable recording in [start, end]; None if unknown.
+
+        Raises:
+            DataError: as for `segments`.
+        """
+        for row in self.segments(camera, start, end):
+            try:
+                with opened(row) as (_, stream):
+                    rate = stream.average_rate or stream.guessed_rate
+            except SourceError:
+                continue
+            return float(rate) if rate else None
+        return None
+
+    def remux(self, camera: str, start: float, end: float) -> Playback:
+        """One playable fragmented MP4 of [start, end]; see `investigation.remux`.
+
+        Raises:
+            DataError: as for `segments`, or if nothing is recorded there.
+        """
+        from investigation.remux import playback
+
+        rows = self.segments(camera, start, end)
+        if not rows:
+            raise DataError(
+                f"camera {camera}: nothing is recorded between {iso_text(start)} and "
+                f"{iso_text(end)}"
+            )
+        return playback(self, rows, start, end)
+
+    def _check_camera(self, camera: str) -> None:
+        known = [row.id for row in self._reader.cameras()]
+        if camera not in known:
+            raise DataError(
+                f"camera {camera!r} is not in store {self._reader.url}; it has: "
+                f"{', '.join(known) or 'none'}"
+            )
+
+
+def check_window(start: float, end: float) -> None:
+    """Refuse a stretch of time that runs backwards.
+
+    Raises:
+        DataError: naming both times.
+    """
+    if not start < end:
+        moments = f"from {iso_text(start)} to {iso_text(end)}"
+        raise DataError(f"{moments}: the end is not after the start")
+
+
+def joined(spans: Iterator[Span]) -> list[Span]:
+    """Stretches that touch, or nearly so, as one; by start."""
+    found: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.start, s.end)):
+        if found and span.start <= found[-1].end + JOINED:
+            found[-1] = Span(found[-1].start, max(found[-1].end, span.end))
+        elif span.end >= span.start:
+            found.append(span)
+    return found
+
+
+@contextmanager
+def opened(row: RecordingRow) -> Iterator[tuple[InputContainer, Any]]:
+    """A recording's container and video stream.
+
+    Raises:
+        SourceError: naming camera and file, if it is gone or cannot be read.
+    """
+    what = f"camera {row.camera}, recording {row.path}"
+    try:
+        container = av.open(str(row.path))
+    except (av.error.FFmpegError, OSError) as error:
+        gone = "" if row.path.exists() else "it is no longer there"
+        reason = gone or getattr(error, "strerror", None) or type(error).__name__
+        raise SourceError(f"{what}: {reason}") from None
+    try:
+        if not container.streams.video:
+            raise SourceError(f"{what}: holds no video")
+        try:
+            yield container, container.streams.video[0]
+        except av.error.FFmpegError as error:
+            raise SourceError(f"{what}: reading failed: {error.strerror}") from None
+    finally:
+        container.close()
+
+
+def wind(container: InputContainer, stream: Any, seconds: float) -> int:
+    """Go to the key frame at or before `seconds` after the segment's first packet.
+
+    Returns:
+        Presentation time of that first packet in the stream's ticks: the zero of `seconds`.
+    """
+    base = lag = 0
+    for packet in container.demux(stream):
+        if packet.pts is not None:
+            base = int(packet.pts)
+            # FFmpeg finds by decoding time, which runs ahead where pictures wait for others.
+            lag = base - int(packet.dts) if packet.dts is not None else 0
+            break
+    ticks = base - lag + int(max(0.0, seconds) / stream.time_base)
+    container.seek(ticks, stream=stream, backward=True)
+    return base
+
+
+def decode(row: RecordingRow, start: float, end: float) -> Iterator[FootageFrame]:
+    """The pictures of one recording within [start, end].
+
+    Raises:
+        SourceError: if it cannot be read; what was decoded so far was yielded.
+    """
+    with opened(row) as (container, stream):
+        stream.thread_type = "AUTO"
+        base, tick = wind(container, stream, start - row.start), stream.time_base
+        for packet in container.demux(stream):
+            try:
+                pictures = packet.decode()
+            except av.error.FFmpegError:  # a damaged packet; the next may be whole
+                continue
+            for picture in pictures:
+                if picture.pts is None or picture.is_corrupt:
+                    continue
+                time = row.start + float((picture.pts - base) * tick)
+                if time > end + _ROUNDING:
+                    return
+                if time >= start - _ROUNDING:
+                    yield FootageFrame(row.camera, time, _image(picture))
+
+
+def _image(picture: Any) -> Image:
+    image = cast(Image, picture.to_ndarray(format="bgr24"))
+    turns = round(picture.rotation / 90) % 4
+    # The display matrix turns counterclockwise, as numpy's rot90 does.
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

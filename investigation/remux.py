@@ -1,0 +1,247 @@
+"""A stretch of one camera's recordings as one fragmented MP4 that a browser plays while it comes.
+
+H.264 is copied packet by packet; anything else is encoded anew, because browsers do not play it.
+The MP4's clock is the camera's: second s of it was captured at `origin + s`, also behind a gap in
+the recordings, where the last picture stays. So several cameras play side by side by one clock.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.container import OutputContainer
+
+from investigation.footage import opened, wind
+from reid.errors import DataError, SourceError
+
+if TYPE_CHECKING:
+    from investigation.footage import Footage
+    from storage.recordings import RecordingRow
+
+log = logging.getLogger(__name__)
+
+TICKS = 90_000  # of the MP4's clock, a second
+ENCODER = "libx264"
+_TICK = Fraction(1, TICKS)
+# Fragments end with a key frame or after a second.
+_MOVFLAGS = "empty_moov+default_base_moof+frag_keyframe"
+_PLAYABLE = ("yuv420p", "yuvj420p")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Playback:
+    """What is played.
+
+    Attributes:
+        camera: whose footage.
+        start: capture time of its first picture, UTC seconds: the key frame at or before what was
+            asked for when copied; never after it unless nothing was recorded there.
+        origin: capture time of the MP4's second 0, UTC seconds: `start`, or a few pictures before
+            it where pictures are made of later ones (B frames).
+        end: where it was asked to end, UTC seconds. A copy ends early, with a warning in the log,
+            before a recording that was coded in another way; ask again from there.
+        copied: True if the packets are the camera's own, False if they were encoded anew.
+        chunks: the MP4, piece by piece; can be read once.
+    """
+
+    camera: str
+    start: float
+    origin: float
+    end: float
+    copied: bool
+    chunks: Iterator[bytes]
+
+
+class Pieces(io.RawIOBase):
+    """A file that the muxer writes into and from which what is ready is taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Keep what was written."""
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        """Hand over what there is."""
+        ready = b"".join(self._parts)
+        self._parts.clear()
+        return ready
+
+
+def playback(footage: Footage, rows: Sequence[RecordingRow], start: float, end: float) -> Playback:
+    """Prepare the MP4 of some recordings; nothing is read on before `chunks` is.
+
+    Args:
+        footage: for decoding, where the packets cannot be copied.
+        rows: recordings of one camera that touch [start, end], by start.
+        start: UTC seconds.
+        end: UTC seconds.
+
+    Raises:
+        DataError: if none of the recordings can be read.
+    """
+    camera = rows[0].camera
+    for index, row in enumerate(rows):
+        try:
+            first = _first(row, start)
+        except SourceError as error:
+            log.warning("%s", error)
+            continue
+        if first is None:
+            continue
+        if first.playable:
+            origin = first.time - first.lag
+            chunks = _copied(rows[index:], first.time, origin, end)
+            return Playback(camera, first.time, origin, end, True, chunks)
+        begin = max(first.time, min(start, row.end))
+        return Playback(camera, begin, begin, end, False, _encoded(footage, camera, begin, end))
+    raise DataError(f"camera {camera}: none of its {len(rows)} recordings there can be read")
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The key frame to begin with: capture time, seconds it is decoded ahead, can be copied."""
+
+    time: float
+    lag: float
+    playable: bool
+
+
+def _first(row: RecordingRow, start: float) -> _First | None:
+    with opened(row) as (container, stream):
+        base, tick = wind(container, stream, start - row.start), stream.time_base
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.is_keyframe:
+                context = stream.codec_context
+                playable = context.name == "h264" and context.pix_fmt in _PLAYABLE
+                time = row.start + float((packet.pts - base) * tick)
+                return _First(time, _lag(packet, tick), playable)
+    return None
+
+
+def _lag(packet: Any, tick: Fraction) -> float:
+    """Seconds between a picture's decoding and its presentation."""
+    return 0.0 if packet.dts is None else float((packet.pts - packet.dts) * tick)
+
+
+def _copied(
+    rows: Sequence[RecordingRow], begin: float, origin: float, end: float
+) -> Iterator[bytes]:
+    """The packets from the key frame at `begin` on, as they are."""
+    pieces = Pieces()
+    target: Any = None
+    coding = b""
+    written, covered = -1, begin - 0.5 / TICKS
+    with _muxer(pieces) as out:
+        for row in rows:
+            if row.closed and target is not None and row.end <= covered:
+                continue  # another run recorded the same
+            try:
+                with opened(row) as (container, stream):
+                    extra = bytes(stream.codec_context.extradata or b"")
+                    if target is None:
+                        coding = extra
+                        target = out.add_stream_from_template(stream)
+                        target.time_base = _TICK
+                    elif extra != coding:
+                        log.warning(
+                            "camera %s: recording %s is coded in another way; playback ends there",
+                            row.camera,
+                            row.path,
+                        )
+                        break
+                    for packet, time in _packets(container, stream, row, covered, end):
+                        lag = _lag(packet, stream.time_base)
+                        written = max(round((time - lag - origin) * TICKS), written + 1)
+                        packet.dts = written
+                        packet.pts = max(round((time - origin) * TICKS), written)
+                        packet.time_base = _TICK
+                        packet.stream = target
+                        covered = max(covered, time)
+                        out.mux_one(packet)
+                        if ready := pieces.take():
+                            yield ready
+            except SourceError as error:
+                log.warning("%s", error)
+    if ready := pieces.take():
+        yield ready
+
+
+def _packets(
+    container: Any, stream: Any, row: RecordingRow, after: float, end: float
+) -> Iterator[tuple[Any, float]]:
+    """Packets with their capture times, from the first key frame later than `after`."""
+    base, tick = wind(container, stream, after - row.start), stream.time_base
+    begun = False
+    for packet in container.demux(stream):
+        if packet.pts is None:
+            continue
+        time = row.start + float((packet.pts - base) * tick)
+        begun = begun or (packet.is_keyframe and time > after)
+        if not begun:
+            continue
+        if time - _lag(packet, tick) > end:
+            return
+        yield packet, time
+
+
+def _encoded(footage: Footage, camera: str, begin: float, end: float) -> Iterator[bytes]:
+    """The pictures from `begin` on, encoded for browsers."""
+    pieces = Pieces()
+    target: Any = None
+    written = -1
+    rate = footage.frame_rate(camera, begin, end) or 25.0
+    with _muxer(pieces) as out:
+        for frame in footage.frames(camera, begin, end):
+            if target is None:
+                height, width = frame.image.shape[:2]
+                target = add_h264(out, width, height, rate, live=True)
+            picture = av.VideoFrame.from_ndarray(frame.image, format="bgr24")
+            written = max(round((frame.time - begin) * TICKS), written + 1)
+            picture.pts, picture.time_base = written, _TICK
+            out.mux(target.encode(picture.reformat(target.width, target.height, "yuv420p")))
+            if ready := pieces.take():
+                yield ready
+        if target is not None:
+            out.mux(target.encode())
+    if ready := pieces.take():
+        yield ready
+
+
+def add_h264(
+    out: OutputContainer, width: int, height: int, rate: float, *, live: bool = False
+) -> Any:
+    """Add an H.264 stream that every browser plays, with a key frame every two seconds.
+
+    Args:
+        out: where to.
+        width: pixels; H.264 takes even numbers, an odd one loses a pixel.
+        height: pixels, likewise.
+        rate: nominal frames a second.
+        live: for watching at once: fast, without pictures that wait for later ones.
+    """
+    stream = out.add_stream(ENCODER, rate=Fraction(rate).limit_denominator(1001))
+    stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, "yuv420p"
+    stream.time_base = stream.codec_context.time_base = _TICK
+    stream.codec_context.gop_size = max(1, round(2 * rate))
+    stream.options = {"preset": "veryfast", "crf": "23" if live else "20"}
+    if live:
+        stream.options = {**stream.options, "tune": "zerolatency"}
+    return stream
+
+
+def _muxer(pieces: Pieces) -> OutputContainer:
+    options = {"movflags": _MOVFLAGS, "frag_duration": "1000000", "flush_packets": "1"}
+    return av.open(pieces, "w", format="mp4", options=options)

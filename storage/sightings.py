@@ -1,0 +1,99 @@
+"""Who was seen where in a stretch of time: tracks and their boxes, for replay and cases."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from sqlalchemy import select
+
+from storage import selects
+from storage.models import Run, Track, TrackBox
+from storage.queries import StoreReader
+from storage.records import LedgerRow, TrackRow
+from trackers.records import Box, TrackPoint
+
+_MANY = 500  # values in one IN (...)
+
+
+def tracks_between(
+    reader: StoreReader,
+    start: float,
+    end: float,
+    *,
+    cameras: Collection[str] | None = None,
+    runs: Collection[int] = (),
+    reruns: bool = False,
+) -> list[TrackRow]:
+    """Tracks that touch a stretch of time, by id.
+
+    Args:
+        reader: the store.
+        start: UTC seconds.
+        end: UTC seconds; a track that ends or begins just there counts.
+        cameras: only these; None is all.
+        runs: runs to look at in any case, also those that repeat another.
+        reruns: also those of every run that repeats another one (`replay --rerun`).
+    """
+    found = selects.tracks(None, None, None).where(Track.start <= end, Track.end >= start)
+    if cameras is not None:
+        found = found.where(Track.camera.in_(sorted(cameras)))
+    if not reruns:
+        first = select(Run.id).where(Run.rerun_of.is_(None) | Run.id.in_(sorted(runs)))
+        found = found.where(Track.run.in_(first))
+    return [TrackRow(*row) for row in reader.stream(found)]
+
+
+def tracks_by_id(reader: StoreReader, chosen: Collection[int]) -> list[TrackRow]:
+    """These tracks, by id; those that do not exist are left out."""
+    wanted = sorted(set(chosen))
+    rows: list[TrackRow] = []
+    for first in range(0, len(wanted), _MANY):
+        some = selects.tracks(None, None, None).where(Track.id.in_(wanted[first : first + _MANY]))
+        rows += [TrackRow(*row) for row in reader.stream(some)]
+    return rows
+
+
+def boxes_between(
+    reader: StoreReader, tracks: Sequence[int], start: float, end: float
+) -> dict[int, list[TrackPoint]]:
+    """The boxes of many tracks within [start, end], by time; every track asked for is a key."""
+    found: dict[int, list[TrackPoint]] = {track: [] for track in tracks}
+    wanted = sorted(found)
+    columns = (
+        TrackBox.track,
+        TrackBox.frame,
+        TrackBox.time,
+        TrackBox.left,
+        TrackBox.top,
+        TrackBox.width,
+        TrackBox.height,
+        TrackBox.confidence,
+    )
+    for first in range(0, len(wanted), _MANY):
+        statement = (
+            select(*columns)
+            .where(TrackBox.track.in_(wanted[first : first + _MANY]))
+            .where(TrackBox.time >= start, TrackBox.time <= end)
+            .order_by(TrackBox.track, TrackBox.time)
+        )
+        for track, frame, time, left, top, width, height, confidence in reader.stream(statement):
+            box = Box(left, top, left + width, top + height)
+            found[track].append(TrackPoint(frame, time, box, confidence))
+    return found
+
+
+def rerun_of(reader: StoreReader, run: int) -> int | None:
+    """The run that this one repeats; None for a run of its own."""
+    with reader.connection() as connection:
+        found: int | None = connection.execute(
+            select(Run.rerun_of).where(Run.id == run)
+        ).scalar_one_or_none()
+    return found
+
+
+def last_decisions(reader: StoreReader, tracks: Sequence[int]) -> Iterator[LedgerRow]:
+    """For each track the ledger's last word, as far as there is one, in the order given."""
+    for track in tracks:
+        ledger = reader.ledger(track)
+        if ledger:
+            yield ledger[-1]

@@ -1,0 +1,163 @@
+"""Footage by the clock: over the borders of segments, around gaps, playable in a browser."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import pytest
+
+from investigation.footage import Footage, Span
+from reid.errors import DataError
+from storage.queries import StoreReader
+from tests.investigation.recorded import FPS, START, make_store, numbered, record
+from tests.pipeline.numbered_videos import number_of
+
+
+@pytest.fixture
+def footage(tmp_path: Path):
+    """Sixty numbered pictures at 10 a second in six segments; the fourth (30 to 39) is lost."""
+    store, run = make_store(tmp_path, "door", "empty")
+    with store:
+        record(store, "door", numbered(tmp_path), START, leave_out=(3,), run=run)
+        yield Footage(store.reader())
+
+
+def test_frames_over_borders_and_gaps(footage: Footage) -> None:
+    found = list(footage.frames("door", START + 1.45, START + 4.25))
+    assert [number_of(f.image) for f in found] == [*range(15, 30), 40, 41, 42]
+    assert [f.time for f in found] == pytest.approx(
+        [START + number_of(f.image) / FPS for f in found], abs=1e-3
+    )
+
+
+def test_spans_show_the_gap(footage: Footage) -> None:
+    spans = footage.spans("door", START + 0.5, START + 100)
+    assert spans == [Span(START + 0.5, pytest.approx(START + 3)), Span(START + 4, START + 6)]
+    assert footage.spans("empty", START, START + 1) == []
+    assert footage.recorded(START, START + 1) == ["door"]
+
+
+def test_a_moment_recorded_twice_is_given_once(tmp_path: Path) -> None:
+    store, run = make_store(tmp_path, "door")
+    with store:
+        source = numbered(tmp_path, 30)
+        record(store, "door", source, START, run=run)
+        record(store, "door", source, START + 0.001, groups_each=2)
+        frames = list(Footage(store.reader()).frames("door", START, START + 9))
+        assert [number_of(f.image) for f in frames] == list(range(30))
+        played = b"".join(Footage(store.reader()).remux("door", START, START + 9).chunks)
+    assert [n for n, _ in shown(played)] == list(range(30))
+
+
+def shown(mp4: bytes) -> list[tuple[int, float]]:
+    """(number, seconds) of each picture of an MP4."""
+    with av.open(io.BytesIO(mp4)) as container:
+        pictures = list(container.decode(video=0))
+    return [(number_of(p.to_ndarray(format="bgr24")), p.time) for p in pictures]
+
+
+def test_remux_copies_from_the_key_frame_before(footage: Footage) -> None:
+    playback = footage.remux("door", START + 1.55, START + 4.5)
+    assert playback.copied
+    assert playback.start == pytest.approx(START + 1, abs=1e-3)
+    pictures = shown(b"".join(playback.chunks))
+    numbers = [n for n, _ in pictures]
+    assert numbers[:20] == list(range(10, 30))
+    assert set(range(40, 46)) <= set(numbers)
+    # The MP4's clock is the camera's, behind the gap as well.
+    assert playback.start - 0.25 < playback.origin < playback.start
+    captured = [playback.origin + s for _, s in pictures]
+    assert captured == pytest.approx([START + n / FPS for n in numbers], abs=2e-3)
+
+
+def test_a_moment_just_before_a_key_frame(tmp_path: Path) -> None:
+    """FFmpeg seeks by decoding time: it once went to the key frame behind the moment."""
+    store, run = make_store(tmp_path, "door")
+    with store:
+        record(store, "door", numbered(tmp_path, 40), START, groups_each=4, run=run)
+        footage = Footage(store.reader())
+        playback = footage.remux("door", START + 1.95, START + 3)
+        assert playback.start == pytest.approx(START + 1, abs=1e-3)
+        found = [number_of(f.image) for f in footage.frames("door", START + 1.85, START + 2.15)]
+        assert found == [19, 20, 21]
+
+
+def test_remux_does_not_encode_what_it_copies(footage: Footage, tmp_path: Path) -> None:
+    def payloads(file) -> list[bytes]:
+        with av.open(file) as container:
+            return [bytes(p) for p in container.demux(video=0) if p.size]
+
+    played = b"".join(footage.remux("door", START, START + 2.95).chunks)
+    original = payloads(str(tmp_path / "numbered.mp4"))
+    assert payloads(io.BytesIO(played)) == original[:30]
+
+
+def test_the_first_piece_comes_before_all_is_read(footage: Footage) -> None:
+    chunks = footage.remux("door", START, START + 6).chunks
+    head = next(chunks) + next(chunks)
+    assert head[4:8] == b"ftyp" and b"moov" in head
+    rest = b"".join(chunks)
+    assert rest.count(b"moof") + head.count(b"moof") >= 5
+
+
+def test_what_browsers_do_not_play_is_encoded(tmp_path: Path) -> None:
+    store, run = make_store(tmp_path, "old")
+    with store:
+        source = numbered(tmp_path, 30, codec="mpeg4")
+        record(store, "old", source, START, codec="mpeg4", run=run)
+        playback = Footage(store.reader()).remux("old", START + 1.25, START + 2.5)
+        assert not playback.copied
+        assert playback.start == pytest.approx(START + 1.25, abs=1e-3)
+        played = b"".join(playback.chunks)
+    with av.open(io.BytesIO(played)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+    pictures = shown(played)
+    assert [n for n, _ in pictures] == list(range(13, 26))
+    seconds = [s - pictures[0][1] for _, s in pictures]
+    assert seconds == pytest.approx([i / FPS for i in range(13)], abs=2e-3)
+
+
+def test_a_lost_file_is_a_gap(footage: Footage, caplog: pytest.LogCaptureFixture) -> None:
+    lost = footage.segments("door", START + 1, START + 1.9)[-1]
+    assert lost.start == pytest.approx(START + 1)
+    lost.path.unlink()
+    found = [number_of(f.image) for f in footage.frames("door", START + 0.5, START + 2.45)]
+    assert found == [5, 6, 7, 8, 9, 20, 21, 22, 23, 24]
+    assert "no longer there" in caplog.text
+    assert shown(b"".join(footage.remux("door", START + 1.2, START + 3).chunks))[0][0] == 20
+
+
+def test_bad_questions(footage: Footage) -> None:
+    with pytest.raises(DataError, match="the end is not after the start"):
+        footage.frames("door", START + 2, START + 1)
+    with pytest.raises(DataError, match=r"camera 'shed' is not in store .*it has: door, empty"):
+        footage.remux("shed", START, START + 1)
+    with pytest.raises(DataError, match="camera door: nothing is recorded between"):
+        footage.remux("door", START + 100, START + 101)
+
+
+def test_real_footage(shared: Path, tmp_path: Path) -> None:
+    """PETS has B frames and two seconds between key frames."""
+    store, run = make_store(tmp_path, "left")
+    with store:
+        source = shared / "footage" / "pets_left.mp4"
+        record(store, "left", source, START, groups_each=3, run=run, size=(344, 576))
+        reader = Footage(store.reader())
+        with av.open(str(source)) as container:
+            truth = []
+            for index, frame in enumerate(container.decode(video=0)):
+                if 55 <= index <= 70:
+                    truth.append(frame.to_ndarray(format="bgr24"))
+                if index > 70:
+                    break
+        found = list(reader.frames("left", START + 5.5, START + 7))
+        assert len(found) == len(truth) == 16
+        assert all((f.image == t).all() for f, t in zip(found, truth, strict=True))
+
+
+def test_store_reader_alone_is_enough(footage: Footage, tmp_path: Path) -> None:
+    with StoreReader.open(f"sqlite:///{tmp_path / 'site.db'}") as reader:
+        frames = list(Footage(reader).frames("door", START, START + 0.45))
+    assert [number_of(f.image) for f in frames] == [0, 1, 2, 3, 4]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 
 from investigation.report_command import add_report
+from investigation.search_command import add_search
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this room's sub-commands to the front door's parser."""
     add_report(commands)
+    add_search(commands)

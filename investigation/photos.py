@@ -11,6 +11,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,19 @@ class Person:
         return {"person": number, "box": box, "confidence": round(self.confidence, 3)}
 
 
+def read_photo(path: Path) -> bytes:
+    """A photo's file; never more of it than `load_photo` would take.
+
+    Raises:
+        DataError: naming the file, if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+
+
 def load_photo(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode a photo, upright and without transparency.
 
@@ -93,7 +107,7 @@ def load_photo(data: bytes, name: str) -> NDArray[np.uint8]:
             50 megapixels or below 16 pixels.
     """
     if len(data) > MOST_BYTES:
-        raise DataError(f"{name}: {len(data) / 1e6:.1f} MB; a photo may have {BYTES} at most")
+        raise DataError(f"{name}: more than {BYTES}, which is the most for a photo")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:

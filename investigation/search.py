@@ -146,8 +146,7 @@ class SearchDesk:
             FingerprintMismatch: if the store's embeddings are another model's.
             StoreError: if the store cannot be read.
         """
-        if not 1 <= top <= MOST:
-            raise ConfigError(f"top is {top}; allowed: 1 to {MOST}")
+        check_top(top)
         probe = query.probe()
         gallery = self._follow()
         if gallery is None:
@@ -206,6 +205,12 @@ class SearchDesk:
                 "models cannot be compared. Name the store's own weights, or run its footage again"
             )
         return bool(there)
+
+
+def check_top(top: int) -> None:
+    """Raise `ConfigError` if a search cannot be asked for this many hits."""
+    if not 1 <= top <= MOST:
+        raise ConfigError(f"top is {top}; allowed: 1 to {MOST} hits")
 
 
 def audit_of(

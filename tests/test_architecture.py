@@ -103,7 +103,19 @@ def test_modules_stay_readable() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "run", "check", "demo", "embed", "train", "evaluate", "explain", "export", "report"],
+    [
+        "",
+        "run",
+        "check",
+        "demo",
+        "embed",
+        "train",
+        "evaluate",
+        "explain",
+        "export",
+        "report",
+        "search",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (

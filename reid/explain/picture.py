@@ -69,13 +69,16 @@ def draw_images(items: Sequence[Shown]) -> Figure:
     return page.figure
 
 
-def draw_pair(first: Shown, second: Shown, pair: PairEvidence) -> Figure:
-    """Two images face to face, each part's share between them, and the verdict above."""
+def draw_pair(first: Shown, second: Shown, pair: PairEvidence, said: str | None = None) -> Figure:
+    """Two images face to face, each part's share between them, and the verdict above.
+
+    `said`: the verdict in the caller's words.
+    """
     high, top, width = 3.1, 2.35, 9.6
     below = top + high + 0.8
     count = max(len(maps(first.evidence)), len(maps(second.evidence)))
     page = Page(width, below + (LOW + 0.95 if count else -0.3))
-    verdict(page, pair)
+    verdict(page, pair, said)
     wide = [high * shape(item.image) for item in (first, second)]
     edge = width - MARGIN - wide[1]
     striped(page, MARGIN, top, wide[0], high, first)
@@ -153,9 +156,10 @@ def heat_maps(page: Page, x: float, y: float, w: float, h: float, item: Shown, s
         page.photo(x + index * step, y, w, h, heated(image, heat))
 
 
-def verdict(page: Page, pair: PairEvidence) -> None:
+def verdict(page: Page, pair: PairEvidence, said: str | None = None) -> None:
     """The answer in words, the distance on a ruler, and how it is made."""
-    said = UNCALIBRATED if pair.verdict is None else pair.verdict.capitalize()
+    if said is None:
+        said = UNCALIBRATED if pair.verdict is None else pair.verdict.capitalize()
     colour = INK if pair.verdict is None else VERDICTS.get(pair.verdict, INK)
     page.text(MARGIN, 0.34, said, size=15, bold=True, color=colour)
     made = f"Distance {pair.distance:.3f}"

@@ -232,7 +232,7 @@ def add_h264(
         rate: nominal frames a second.
         live: for watching at once: fast, without pictures that wait for later ones.
     """
-    stream = out.add_stream(ENCODER, rate=Fraction(rate).limit_denominator(1001))
+    stream: Any = out.add_stream(ENCODER, rate=Fraction(rate).limit_denominator(1001))
     stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, "yuv420p"
     stream.time_base = stream.codec_context.time_base = _TICK
     stream.codec_context.gop_size = max(1, round(2 * rate))

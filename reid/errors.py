@@ -6,7 +6,8 @@
     ├── ModelError                 weights or model files that do not fit
     │   └── FingerprintMismatch    embeddings of two different models compared
     ├── DataError                  a data set or an image that cannot be used
-    └── StoreError                 the SQL store or its media files
+    ├── StoreError                 the SQL store or its media files
+    └── AccountError               a name, password, link or token that cannot be used (web)
 
 The tree lives in `reid` because that is the one room that every other room
 may import. Each message names the camera, file or key, and the value.
@@ -41,3 +42,7 @@ class DataError(CrosscamError):
 
 class StoreError(CrosscamError):
     """The store cannot be opened, migrated or written; the message names the URL or path."""
+
+
+class AccountError(CrosscamError):
+    """An account, group, password, link or token cannot be used; the message names it."""

@@ -90,8 +90,13 @@ def entries(
     limit: int = 100,
     actor: str | None = None,
     action: str | None = None,
+    start: float | None = None,
+    end: float | None = None,
 ) -> list[AuditRow]:
-    """The newest entries first, `limit` at most; `before` an id, for the next page."""
+    """The newest entries first, `limit` at most; `before` an id, for the next page.
+
+    `start` and `end`, UTC seconds, both included.
+    """
     found = select(*AuditEntry.__table__.columns).order_by(AuditEntry.id.desc()).limit(limit)
     if before is not None:
         found = found.where(AuditEntry.id < before)
@@ -99,6 +104,10 @@ def entries(
         found = found.where(AuditEntry.actor == actor)
     if action is not None:
         found = found.where(AuditEntry.action == action)
+    if start is not None:
+        found = found.where(AuditEntry.time >= start)
+    if end is not None:
+        found = found.where(AuditEntry.time <= end)
     with reader.connection() as connection:
         return [AuditRow(*row) for row in connection.execute(found)]
 

@@ -1,0 +1,157 @@
+"""What every page and every call of the API works with: the store, accounts, the audit trail.
+
+A store may go away while we serve: a file is moved, a database server restarts. Requests then
+fail with 503; the desk looks again at each and goes on as soon as the store is back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from reid.errors import StoreError
+from storage import audit
+from storage.accounts import Accounts
+from storage.engine import check_file, parse_url, show_url, sqlite_path
+from storage.keys import Keys
+from storage.models import Run
+from storage.passwords import Passwords
+from storage.queries import StoreReader
+from storage.store import Store
+from web.limits import Attempts
+from web.settings import WebSettings
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+class Desk:
+    """The open store and what belongs to it. Safe to share by threads.
+
+    Ask for `store`, `reader`, `accounts` and `keys` anew in each request and keep none of them:
+    they are others after the store was away.
+    """
+
+    def __init__(self, settings: WebSettings, url: str, media: Path | None) -> None:
+        """Open the store, making it or bringing it up to date where needed.
+
+        Raises:
+            StoreError: naming what is wrong with it.
+        """
+        self.settings = settings
+        self.passwords = Passwords(settings.password_time, settings.password_memory)
+        self.attempts = Attempts()
+        self.media_argument = media
+        self._url = url
+        self._shown = show_url(parse_url(url))
+        self._path = sqlite_path(parse_url(url))
+        self._lock = threading.Lock()
+        self._next_try = 0.0
+        self._store: Store | None = Store.open(url, media)
+        self._file = self._identity()
+        self.media = self._store.media
+
+    @property
+    def store(self) -> Store:
+        """The store, for writing.
+
+        Raises:
+            StoreError: while it is away.
+        """
+        with self._lock:
+            if self._store is not None and self._identity() == self._file:
+                return self._store
+            self._drop()
+            if self._path is not None:
+                check_file(self._path, self._shown, must_exist=True)  # never make a new one
+            if time.monotonic() < self._next_try:
+                raise StoreError(f"store {self._shown} cannot be reached; trying again shortly")
+            self._next_try = time.monotonic() + _RETRY_SECONDS
+            self._store = Store.open(self._url, self.media_argument)
+            self._file = self._identity()
+            self._next_try = 0.0
+            log.warning("store %s is back", self._shown)
+            return self._store
+
+    @property
+    def reader(self) -> StoreReader:
+        """The store, for reading; raises as `store` does."""
+        return self.store.reader()
+
+    @property
+    def accounts(self) -> Accounts:
+        """Users and groups; raises as `store` does."""
+        return Accounts(self.store)
+
+    @property
+    def keys(self) -> Keys:
+        """Sessions, links and tokens; raises as `store` does."""
+        return Keys(
+            self.store,
+            self.passwords,
+            idle=self.settings.session_idle,
+            longest=self.settings.session_longest,
+        )
+
+    def healthy(self) -> bool:
+        """True if the store can be read and written now; lets go of one that cannot.
+
+        This tells a wrong request (a run that does not exist) from a store that is gone, both of
+        which are a `StoreError`.
+        """
+        try:
+            store = self.store
+        except StoreError:
+            return False
+        try:
+            store.flush()
+            with store.reader().connection() as connection:
+                connection.execute(select(Run.id).limit(1)).first()
+        except StoreError as error:
+            log.error("%s", error)
+            with self._lock:
+                if self._store is store:
+                    self._drop()
+            return False
+        return True
+
+    def audit(
+        self,
+        actor: str,
+        action: str,
+        subject: str,
+        reason: str = "",
+        details: Mapping[str, Any] | None = None,
+        address: str | None = None,
+    ) -> None:
+        """Append one entry to the audit trail (see `Visitor.note`, which knows who asks)."""
+        audit.write(self.store, audit.Audit(actor, action, subject, reason, details or {}, address))
+
+    def close(self) -> None:
+        """Commit and let go of the store."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            with contextlib.suppress(StoreError):  # it was told where it happened
+                store.close()
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Tells a file from another of the same name: one that was moved away is still open."""
+        if self._path is None:
+            return None
+        try:
+            found = self._path.stat()
+        except OSError:
+            return (0, 0)
+        return (found.st_dev, found.st_ino)

@@ -1,0 +1,92 @@
+"""What an error looks like: a page, a piece of a page, or JSON; and which status it has."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from urllib.parse import quote
+
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from reid.errors import CrosscamError, ModelError, StoreError
+from web.access import API, desk_of, visitor_of
+from web.pages import page
+
+log = logging.getLogger(__name__)
+
+TITLES = {
+    400: "That request makes no sense here",
+    401: "Not signed in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not possible here",
+    413: "Too large",
+    415: "Not a kind we take",
+    422: "That does not work",
+    429: "Too many attempts",
+    500: "Our mistake",
+    503: "The store cannot be reached",
+}
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The answer to an error, whatever it was and wherever it was raised."""
+    status, message = await run_in_threadpool(_explain, request, error)
+    headers = dict(getattr(error, "headers", None) or {})
+    if status == 503:
+        headers.setdefault("retry-after", "2")
+    if request.url.path.startswith(API):
+        if status == 401:
+            headers.setdefault("www-authenticate", "Bearer")
+        body = {"error": {"status": status, "message": message}}
+        return JSONResponse(body, status, headers)
+    is_piece = request.headers.get("hx-request") == "true"
+    if status == 401:
+        there = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        back = f"/sign-in?next={quote(there)}" if request.method == "GET" else "/sign-in"
+        if is_piece:
+            return Response(status_code=401, headers={"hx-redirect": "/sign-in"})
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(back, 303)
+    template = "error_piece.html" if is_piece else "error.html"
+    title = TITLES.get(status, "That did not work")
+    return page(
+        request, template, status=status, headers=headers, title=title, code=status, message=message
+    )
+
+
+def _explain(request: Request, error: Exception) -> tuple[int, str]:
+    """Status and sentence; looks after the store when it was the store's error."""
+    if isinstance(error, StoreError):
+        if desk_of(request).healthy():
+            return 422, str(error)
+        return 503, f"{error}. Nothing was changed; this page works again when the store is back."
+    if isinstance(error, ModelError):
+        return 500, str(error)
+    if isinstance(error, CrosscamError):
+        return 422, str(error)
+    if isinstance(error, RequestValidationError):
+        return 422, "; ".join(_field(problem) for problem in error.errors())
+    if isinstance(error, HTTPException | StarletteHTTPException):
+        default = {404: "there is nothing at this address", 405: "this cannot be done here"}
+        detail = str(error.detail)
+        plain = detail in ("Not Found", "Method Not Allowed")
+        return error.status_code, default[error.status_code] if plain else detail
+    number = secrets.token_hex(4)
+    who = visitor_of(request)
+    log.error(
+        "error %s: %s %s by %s", number, request.method, request.url.path,
+        who.name if who else "a stranger", exc_info=error,
+    )  # fmt: skip
+    return 500, f"something went wrong; the server's log has it as error {number}"
+
+
+def _field(problem: dict[str, object]) -> str:
+    """One wrong field, by name; not its value, which may be a password."""
+    place = problem.get("loc")
+    name = ".".join(str(part) for part in place[1:]) if isinstance(place, tuple) else "?"
+    return f"{name or 'the request'}: {problem.get('msg', 'not valid')}"

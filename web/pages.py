@@ -1,0 +1,95 @@
+"""From a template and what it shows to a page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from storage.accounts import Role
+from web.access import visitor_of
+from web.static import static_url
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An entry of the navigation, for those of a role and above."""
+
+    label: str
+    path: str
+    role: Role
+
+
+NAVIGATION = (
+    Place("Live", "/live", Role.VIEWER),
+    Place("Users", "/users", Role.ADMINISTRATOR),
+    Place("Camera groups", "/groups", Role.ADMINISTRATOR),
+    Place("Audit", "/audit", Role.ADMINISTRATOR),
+)
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **shown: Any,
+) -> HTMLResponse:
+    """Render a template; `who`, `csrf`, `now` and the navigation are always there."""
+    who = visitor_of(request)
+    places = [p for p in NAVIGATION if who is not None and who.role >= p.role]
+    text = _TEMPLATES.get_template(template).render(
+        who=who,
+        csrf="" if who is None else who.signed.csrf,
+        navigation=places,
+        here=request.url.path,
+        now=time.time(),
+        **shown,
+    )
+    return HTMLResponse(text, status, dict(headers or {}))
+
+
+def moment(seconds: float | None, *, subsecond: bool = False) -> str:
+    """UTC seconds for people: `2026-01-31 12:00:00`."""
+    if seconds is None:
+        return "–"
+    when = datetime.fromtimestamp(seconds, UTC)
+    return when.isoformat(" ", "milliseconds" if subsecond else "seconds").split("+")[0]
+
+
+def iso(seconds: float) -> str:
+    """UTC seconds for programs: ISO 8601 with Z, milliseconds."""
+    when = datetime.fromtimestamp(seconds, UTC)
+    return when.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def span(seconds: float) -> str:
+    """A length of time for people: `35 s`, `12 min`, `3 h`, `2 days`."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{max(0, seconds) / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(moment=moment, iso=iso, span=span)
+    environment.globals.update(static=static_url, Role=Role)
+    return environment
+
+
+_TEMPLATES = _environment()

@@ -1,0 +1,152 @@
+"""`crosscam user`: accounts from the terminal. Light to import."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from web.serve_command import add_store
+
+if TYPE_CHECKING:
+    from storage.store import Store
+
+EPILOG = """examples:
+  crosscam user list --store sqlite:///crosscam.db
+  crosscam user add mia --role investigator --all-cameras
+  crosscam user link mia                      a one-time link to set a password
+  crosscam user disable mia                   signs her out everywhere; `enable` undoes it
+
+Whoever may write to the store may do this: there is no password to ask for at the terminal.
+"""
+
+
+def add_user(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `user` to the front door's parser."""
+    parser = commands.add_parser(
+        "user",
+        help="list, add, disable users of the pages; print a one-time link",
+        description="Accounts from the terminal.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    does = parser.add_subparsers(dest="deed", metavar="DEED", required=True)
+    listed = does.add_parser("list", help="all users")
+    listed.add_argument("--json", action="store_true", help="as JSON")
+    added = does.add_parser("add", help="make a user and print the one-time link")
+    added.add_argument("name")
+    added.add_argument(
+        "--role", default="viewer", choices=("viewer", "investigator", "administrator")
+    )
+    added.add_argument("--all-cameras", action="store_true", help="sees every camera")
+    added.add_argument(
+        "--group", action="append", default=[], metavar="NAME", help="sees this camera group"
+    )
+    linked = does.add_parser("link", help="print a one-time link to set a password")
+    linked.add_argument("name")
+    for adding in (added, linked):
+        adding.add_argument(
+            "--base-url",
+            default="http://127.0.0.1:8800",
+            metavar="URL",
+            help="where the pages are served (default: %(default)s)",
+        )
+    for deed, text in (("disable", "no longer let in, signed out at once"), ("enable", "let in")):
+        does.add_parser(deed, help=text).add_argument("name")
+    for deed_parser in does.choices.values():
+        add_store(deed_parser)
+        deed_parser.set_defaults(function=user)
+
+
+def user(options: argparse.Namespace) -> int:
+    """`crosscam user`."""
+    from pathlib import Path
+
+    from storage.engine import check_file, parse_url, show_url, sqlite_path
+    from storage.store import Store
+
+    url = parse_url(options.store)
+    path = sqlite_path(url)
+    if path is not None:
+        check_file(Path(path), show_url(url), must_exist=True)  # a typing error makes no store
+    with Store.open(options.store, options.media) as store:
+        if options.deed == "list":
+            _list(store, options.json)
+        else:
+            _change(store, options)
+    return 0
+
+
+def _list(store: Store, as_json: bool) -> None:
+    import json
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from storage.accounts import groups, users
+    from storage.models import iso_text
+
+    reader = store.reader()
+    names = {group.id: group.name for group in groups(reader)}
+    rows = [
+        {
+            "name": user.name,
+            "role": user.role.word,
+            "cameras": "all" if user.all_cameras else [names[g] for g in user.groups],
+            "state": _state(user.disabled, user.has_password),
+            "created": iso_text(user.created),
+        }
+        for user in users(reader)
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        return
+    table = Table("name", "role", "cameras", "state", "created")
+    for row in rows:
+        cameras = row["cameras"]
+        shown = cameras if isinstance(cameras, str) else ", ".join(cameras) or "none"
+        table.add_row(row["name"], row["role"], shown, row["state"], row["created"])
+    Console(highlight=False).print(table)
+
+
+def _change(store: Store, options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from reid.errors import AccountError
+    from storage.accounts import Accounts, By, Role, find_user, groups
+    from storage.audit import person_at_terminal
+    from storage.keys import Keys
+    from storage.passwords import Passwords
+
+    console = Console(highlight=False, soft_wrap=True)
+    by = By(person_at_terminal())
+    accounts = Accounts(store)
+    if options.deed == "add":
+        known = {group.name: group.id for group in groups(store.reader())}
+        for name in options.group:
+            if name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                raise AccountError(f"--group {name!r}: there is no such camera group; has: {there}")
+        found = accounts.add_user(
+            options.name,
+            Role.named(options.role),
+            by,
+            all_cameras=options.all_cameras,
+            groups=[known[name] for name in options.group],
+        )
+    else:
+        found = find_user(store.reader(), options.name)
+    if options.deed in ("disable", "enable"):
+        accounts.change_user(found.id, by, disabled=options.deed == "disable")
+        console.print(f"user {found.name}: {options.deed}d", markup=False)
+        return
+    link = Keys(store, Passwords()).issue_link(found.id, by)
+    console.print(
+        f"user {found.name}, {found.role.word}. Set the password here (works once, within 24 "
+        f"hours):\n{options.base_url.rstrip('/')}/link/{link}",
+        markup=False,
+    )
+
+
+def _state(disabled: bool, has_password: bool) -> str:
+    return "disabled" if disabled else "active" if has_password else "no password yet"

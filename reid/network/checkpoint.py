@@ -113,6 +113,22 @@ def load_model(path: Path) -> tuple[QPM, str]:
     return model.eval(), file_fingerprint(path)
 
 
+def read_config(path: Path) -> ModelConfig:
+    """The configuration of a model file; its weights are not read.
+
+    Raises:
+        ModelError: if the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot read model weights: {error}") from error
+    return parse_config(path, header)
+
+
 def parse_config(path: Path, header: dict[str, str]) -> ModelConfig:
     """Read the model configuration out of a file's header."""
     from pydantic import ValidationError

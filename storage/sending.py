@@ -1,0 +1,172 @@
+"""Which alerts still have to be sent where: at least once each, with patience, never in a flood.
+
+`alerts.sent` is `{"pending": bool, "targets": {"0": {...}, ...}}`, the keys being the places in the
+watch's list of targets. A target's `state` is `waiting` (not before `next`), `sending` (somebody
+does, until `next`: after a crash it is taken up again), `sent`, or `given up`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, String, cast, select, update
+
+from storage.desk_models import Alert, Watch
+from storage.models import to_microsecond
+from storage.queries import StoreReader
+from storage.selects import AnyRow
+from storage.store import Store
+
+LEASE_SECONDS = 120.0  # longer than any attempt: a second process does not send what one sends
+FIRST_PAUSE = 5.0
+LONGEST_PAUSE = 300.0  # of one alert
+LONGEST_SILENCE = 60.0  # of a target after a failure: one bad alert must not hold up the others
+GIVE_UP_SECONDS = 7 * 86_400.0
+
+# The column is JSON text; only rows with something left to do are read.
+_PENDING = cast(Alert.sent, String).like('%"pending": true%')
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One alert for one target. `url` may hold a secret."""
+
+    alert: int
+    watch: int
+    place: str
+    url: str = field(repr=False)
+    shown: str
+    attempts: int
+    attach_picture: bool
+    base_url: str | None
+
+
+def claim(store: Store, now: float, skip: Sequence[str] = ()) -> Job | None:
+    """Take the oldest alert that has to be sent now; nobody else gets it for `LEASE_SECONDS`.
+
+    After a failure its target is left in peace for a while; then one alert tries whether it is
+    back, the one that waited longest, and the others follow.
+
+    Args:
+        store: where to look.
+        now: UTC seconds.
+        skip: addresses that had enough for the moment.
+    """
+    with store.reader().connection() as connection:
+        if not _due(_pending(connection, lock=False), now, skip):
+            return None  # the usual case costs no write
+
+    def write(connection: Connection) -> Job | None:
+        due = _due(_pending(connection, lock=True), now, skip)
+        if not due:
+            return None
+        row, place = due[0]
+        target = row.notify["targets"][int(place)]
+        entry = row.sent["targets"][place]
+        entry = {**entry, "state": "sending", "next": now + LEASE_SECONDS}
+        _store(connection, row.id, row.sent, place, entry)
+        return Job(
+            alert=row.id,
+            watch=row.watch,
+            place=place,
+            url=target["url"],
+            shown=target["shown"],
+            attempts=entry["attempts"],
+            attach_picture=bool(row.notify["attach_picture"]),
+            base_url=row.notify["base_url"],
+        )
+
+    return store.write(write)
+
+
+def settle(store: Store, job: Job, now: float, error: str | None) -> None:
+    """Remember how a job went; a failed one waits twice as long each time.
+
+    Args:
+        store: where to write.
+        job: from `claim`.
+        now: UTC seconds.
+        error: why it failed, without secrets; None: it was sent.
+    """
+
+    def write(connection: Connection) -> None:
+        found = select(Alert.id, Alert.sent, Alert.raised).where(Alert.id == job.alert)
+        row = connection.execute(found.with_for_update()).first()
+        if row is None:
+            return  # erased meanwhile
+        attempts = job.attempts + 1
+        if error is None:
+            entry = {"state": "sent", "attempts": attempts, "at": to_microsecond(now)}
+        else:
+            over = now - row.raised > GIVE_UP_SECONDS
+            entry = {
+                "state": "given up" if over else "waiting",
+                "attempts": attempts,
+                "next": now + pause(attempts),
+                "tried": to_microsecond(now),
+                "error": error[:500],
+            }
+        _store(connection, row.id, row.sent, job.place, entry)
+
+    store.write(write)
+
+
+def pause(attempts: int) -> float:
+    """Seconds to wait after so many failed attempts."""
+    return float(min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE))
+
+
+def waiting(reader: StoreReader) -> int:
+    """How many alerts have to be sent to some target yet."""
+    with reader.connection() as connection:
+        return len(_pending(connection, lock=False))
+
+
+def _pending(connection: Connection, *, lock: bool) -> list[AnyRow]:
+    found = (
+        select(Alert.id, Alert.watch, Alert.sent, Watch.notify)
+        .join(Watch, Watch.id == Alert.watch)
+        .where(_PENDING)
+        .order_by(Alert.id)
+    )
+    if lock:
+        found = found.with_for_update(of=Alert.__table__)
+    return list(connection.execute(found))
+
+
+def _due(rows: Sequence[AnyRow], now: float, skip: Sequence[str]) -> list[tuple[AnyRow, str]]:
+    """(alert, place) to be sent now, longest waiting first; nothing for a target in trouble."""
+    busy: set[str] = set(skip)
+    for row in rows:
+        for place, entry in row.sent["targets"].items():
+            if _holds_up(entry, now):
+                busy.add(row.notify["targets"][int(place)]["url"])
+    due = [
+        (row, place)
+        for row in rows
+        for place, entry in row.sent["targets"].items()
+        if entry["state"] in ("waiting", "sending")
+        and entry["next"] <= now
+        and row.notify["targets"][int(place)]["url"] not in busy
+    ]
+    return sorted(due, key=lambda job: (job[0].sent["targets"][job[1]]["next"], job[0].id))
+
+
+def _holds_up(entry: Mapping[str, Any], now: float) -> bool:
+    """Whether the other alerts for this target have to wait for this one."""
+    if entry["state"] == "sending":
+        return bool(entry["next"] > now)
+    if entry["state"] != "waiting" or not entry["attempts"]:
+        return False
+    return bool(now < entry["tried"] + min(pause(entry["attempts"]), LONGEST_SILENCE))
+
+
+def _store(
+    connection: Connection, alert: int, sent: dict[str, Any], place: str, entry: dict[str, Any]
+) -> None:
+    targets = {**sent["targets"], place: entry}
+    pending = any(e["state"] in ("waiting", "sending") for e in targets.values())
+    values = {"sent": {"pending": pending, "targets": targets}}
+    connection.execute(update(Alert).where(Alert.id == alert).values(values))

@@ -22,6 +22,15 @@ def next_revision(connection: Connection) -> int:
     return int(changed.scalar_one()) - 1
 
 
+def take_id(connection: Connection, kind: str) -> int:
+    """One id of a kind (`track`, `identity`), within a write transaction: no failure loses it."""
+    changed = connection.execute(
+        text("UPDATE counters SET next = next + 1 WHERE kind = :kind RETURNING next"),
+        {"kind": kind},
+    )
+    return int(changed.scalar_one()) - 1
+
+
 class StoreAllocator:
     """Reserves blocks of ids in the store; gives back what it did not use.
 

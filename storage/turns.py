@@ -1,0 +1,58 @@
+"""One person's decision, or erasure, at a time: each is checked against what the last one left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, text
+
+from reid.errors import StoreError
+from storage.store import Store
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 10.0
+CHUNK = 500  # ids in one statement
+_LOCK = 0x6465636964  # PostgreSQL advisory lock
+
+
+class _BusyError(Exception):
+    """Somebody else's turn."""
+
+
+def in_turn(store: Store, function: Callable[[Connection], T]) -> T:
+    """`store.write`, while nobody else in any process is in here.
+
+    Their ids then rise in the order of their commits. SQLite has one writer anyhow. PostgreSQL is
+    asked for a lock without waiting inside the transaction, which may hold others already: two
+    writers that wait for each other would both be lost.
+
+    Raises:
+        StoreError: if others kept it busy, or the store cannot be written.
+    """
+
+    def locked(connection: Connection) -> T:
+        if connection.dialect.name == "postgresql":
+            ask = text("SELECT pg_try_advisory_xact_lock(:lock)")
+            if not connection.execute(ask, {"lock": _LOCK}).scalar_one():
+                raise _BusyError
+        return function(connection)
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return store.write(locked)
+        except _BusyError:
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"store {store.url}: others have been deciding or erasing for "
+                    f"{PATIENCE_SECONDS:.0f} s; try again"
+                ) from None
+            time.sleep(0.02)
+
+
+def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Ids in portions that fit one statement."""
+    for first in range(0, len(ids), CHUNK):
+        yield ids[first : first + CHUNK]

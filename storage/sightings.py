@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from storage import selects
-from storage.models import Run, Track, TrackBox
+from storage.models import Run, RunCamera, Track, TrackBox
 from storage.queries import StoreReader
 from storage.records import LedgerRow, TrackRow
 from trackers.records import Box, TrackPoint
@@ -97,3 +97,35 @@ def last_decisions(reader: StoreReader, tracks: Sequence[int]) -> Iterator[Ledge
         ledger = reader.ledger(track)
         if ledger:
             yield ledger[-1]
+
+
+def looked_at(
+    reader: StoreReader, camera: str, runs: Collection[int] = ()
+) -> list[tuple[int, float, float]]:
+    """When a camera's pictures were searched for people: (run, first, last), UTC seconds.
+
+    Args:
+        reader: the store.
+        camera: its id.
+        runs: runs that count though they repeat another; the others always do.
+    """
+    own = Run.rerun_of.is_(None) | Run.id.in_(sorted(runs))
+    states = (
+        select(RunCamera.run, RunCamera.first, RunCamera.last)
+        .join(Run, Run.id == RunCamera.run)
+        .where(RunCamera.camera == camera, RunCamera.first.is_not(None), own)
+    )
+    # A run that was killed may not have said how far it came; its tracks do.
+    tracks = (
+        select(Track.run, func.min(Track.start), func.max(Track.end))
+        .join(Run, Run.id == Track.run)
+        .where(Track.camera == camera, own)
+        .group_by(Track.run)
+    )
+    with reader.connection() as connection:
+        rows = [*connection.execute(states), *connection.execute(tracks)]
+    found: dict[int, tuple[float, float]] = {}
+    for run, first, last in rows:
+        known = found.get(run, (first, last))
+        found[run] = min(known[0], first), max(known[1], last)
+    return [(run, first, last) for run, (first, last) in sorted(found.items())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from investigation.hold_command import add_hold_command
 from investigation.report_command import add_report
 from investigation.search_command import add_search
 
@@ -12,3 +13,4 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this room's sub-commands to the front door's parser."""
     add_report(commands)
     add_search(commands)
+    add_hold_command(commands)

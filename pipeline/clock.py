@@ -39,6 +39,32 @@ class FileClock:
         self._last = result
         return result
 
+    def at(self, pts: float) -> float:
+        """Capture time of a pts (seconds) as the clock stands now; nothing is noted."""
+        return self._start + pts - (pts if self._zero is None else self._zero)
+
+
+class PacketClock:
+    """Capture times of a file's packets, which come in the order of decoding.
+
+    They agree with `FileClock`'s times of the pictures that are decoded from them, also where
+    time stamps step back in a joined file.
+    """
+
+    def __init__(self, start: float, first_pts: float | None, step: float) -> None:
+        """As `FileClock`."""
+        self._start, self._step = start, step
+        self._clock = None if first_pts is None else FileClock(start, first_pts, step)
+
+    def time(self, pts: float | None, dts: float | None) -> float:
+        """Return the capture time, UTC seconds, of the next packet, given its times in seconds."""
+        if self._clock is None:
+            self._clock = FileClock(self._start, pts, self._step)
+        if dts is None and pts is not None:
+            return self._clock.at(pts)
+        decoded = self._clock.time(dts)
+        return decoded if pts is None or dts is None else decoded + pts - dts
+
 
 class LiveClock:
     """Capture times of a live stream, from pts and the wall clock.
@@ -74,10 +100,14 @@ class LiveClock:
             self._began = now
         self._current = min(self._current, offset)
 
+    def at(self, pts: float | None, now: float) -> float:
+        """Capture time, UTC seconds, of a pts as the clock stands; nothing is noted."""
+        known = min(self._current, self._previous)
+        return now if pts is None or not math.isfinite(known) else min(pts + known, now)
+
     def time(self, pts: float | None, now: float) -> float:
         """Return the capture time, UTC seconds, of a frame decoded `now`."""
-        known = min(self._current, self._previous)
-        result = now if pts is None or not math.isfinite(known) else min(pts + known, now)
+        result = self.at(pts, now)
         if result <= self._last and self._last - result < self._jump:
             result = self._last + 1e-3  # never two pictures at one time, never backwards
         self._last = result

@@ -106,6 +106,12 @@ class CameraConfig(StrictModel):
     place: Place = Field(
         default=Place(), title="Place", description="Where the camera stands: `name`, `x`, `y`."
     )
+    record: bool = Field(
+        default=True,
+        title="Record",
+        description="Keep this camera's video, where `recording.enabled` is true. A device has no "
+        "packets to keep: it needs `false` then.",
+    )
     transport: Literal["tcp", "udp"] = Field(
         default="tcp", title="Transport", description="How RTSP carries the video."
     )
@@ -197,7 +203,9 @@ class PipelineConfig(StrictModel):
         default=StoreSettings(), title="Store", description="Where the results go."
     )
     runtime: RuntimeSettings = Field(
-        default=RuntimeSettings(), title="Runtime", description="Batches, queues and logging."
+        default=RuntimeSettings(),
+        title="Runtime",
+        description="Batches, queues, logging, live pictures.",
     )
 
 

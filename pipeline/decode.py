@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import av.error
@@ -20,10 +20,13 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.clock import FileClock, LiveClock
+from pipeline.clock import FileClock, LiveClock, PacketClock
 from pipeline.config import CameraConfig
 from pipeline.pictures import Image, Picture, Source, StreamInfo
 from reid.errors import SourceError
+
+if TYPE_CHECKING:
+    from pipeline.recorder import Tape
 
 # A file's odd bytes in its metadata are no reason to refuse it. PyAV 19 dropped the switch.
 _LENIENT: dict[str, Any] = (
@@ -33,12 +36,13 @@ _LENIENT: dict[str, Any] = (
 log = logging.getLogger(__name__)
 
 
-def open_source(camera: CameraConfig, threads: int = 1) -> Source:
+def open_source(camera: CameraConfig, threads: int = 1, tape: Tape | None = None) -> Source:
     """Open a camera.
 
     Args:
         camera: its configuration.
         threads: decoder threads, for files.
+        tape: where its packets are recorded, if they are.
 
     Raises:
         SourceError: naming the camera and the reason, without any password.
@@ -47,7 +51,7 @@ def open_source(camera: CameraConfig, threads: int = 1) -> Source:
         from pipeline.devices import DeviceSource
 
         return DeviceSource(camera)
-    return VideoSource(camera, threads)
+    return VideoSource(camera, threads, tape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,14 @@ class _VideoPicture:
 class VideoSource:
     """A file, HTTP or RTSP stream, decoded with PyAV."""
 
-    def __init__(self, camera: CameraConfig, threads: int = 1) -> None:
+    def __init__(self, camera: CameraConfig, threads: int = 1, tape: Tape | None = None) -> None:
         """Open the stream and find its video.
 
         Raises:
             SourceError: if it cannot be opened within the time-out or holds no video.
         """
         self._camera = camera
+        self._tape = tape
         self._check_file()
         began = time.monotonic()
         try:
@@ -94,6 +99,8 @@ class VideoSource:
             # Frame threads delay the picture: fine for a file, wrong for a live camera.
             context.thread_type = "SLICE" if self.info.is_live else "AUTO"
             context.thread_count = 1 if self.info.is_live else max(1, threads)
+            if tape is not None:
+                tape.connect(self._stream, self.info.is_live)
         except BaseException:
             self._container.close()
             raise
@@ -111,7 +118,9 @@ class VideoSource:
             yield from self._file()
 
     def close(self) -> None:
-        """Close the container."""
+        """Close the container; the recording of it is complete."""
+        if self._tape is not None:
+            self._tape.disconnect()
         self._container.close()
 
     def _file(self) -> Iterator[Picture]:
@@ -120,8 +129,12 @@ class VideoSource:
         base = float(stream.time_base or 0)
         first = None if stream.start_time is None else stream.start_time * base
         clock = FileClock(info.start or 0.0, first, step)
+        packets = PacketClock(info.start or 0.0, first, step)
         count, damaged, last_damaged, end = 0, 0, False, info.start or 0.0
         for packet in self._packets():
+            if self._tape is not None:
+                times = (None if t is None else t * base for t in (packet.pts, packet.dts))
+                self._tape.packet(packet, packets.time(*times))
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:  # one damaged packet; the next may be whole
@@ -141,7 +154,10 @@ class VideoSource:
         base = float(self._stream.time_base or 0)
         for packet in self._packets():
             now = time.time()
-            clock.observe(None if packet.pts is None else packet.pts * base, now)
+            pts = None if packet.pts is None else packet.pts * base
+            clock.observe(pts, now)
+            if self._tape is not None:
+                self._tape.packet(packet, clock.at(pts, now))
             try:
                 frames = packet.decode()
             except av.error.FFmpegError as error:

@@ -106,7 +106,7 @@ def print_summary(console: Console, summary: Summary, store: str, media: str) ->
             f"[{style}]{state.state}[/]" if style else state.state,
             str(state.frames),
             str(state.dropped),
-            state.error or "",
+            state.error or state.recording or "",
         )
     console.print(table)
     told = ", ".join(f"{count} {_ACTIONS[a]}" for a, count in sorted(summary.actions.items()))

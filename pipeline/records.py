@@ -43,6 +43,7 @@ class CameraState:
         progress: share 0..1 of a file that is done; None if unknown or live.
         is_live: it cannot wait.
         frame_rate: the stream's nominal frames a second, or None.
+        recording: why it is not being recorded though it should be; None while all is well.
     """
 
     camera: str
@@ -57,3 +58,4 @@ class CameraState:
     progress: float | None
     is_live: bool
     frame_rate: float | None
+    recording: str | None = None

@@ -19,8 +19,11 @@ from detectors.base import Detector
 from pipeline.ahead import ahead
 from pipeline.camera_stage import CameraStage, Progress
 from pipeline.config import CameraConfig, PipelineConfig
+from pipeline.live import LivePictures
+from pipeline.recorder import Recorder, check_recordable, repair
 from pipeline.records import CameraState, Frame
 from pipeline.sources import Sources
+from pipeline.upkeep import Upkeep, write_states
 from reid.embedding import Embedder
 from storage.records import CameraRow
 from storage.store import Store
@@ -127,13 +130,23 @@ class Runner:
         """Run until every file ended, or `stop`.
 
         Raises:
+            ConfigError: if a camera is to be recorded that cannot be.
             StoreError: if the store cannot be written; what was committed stays.
         """
+        cameras = list(self._cameras.values())
+        if self._config.recording.enabled:
+            check_recordable(cameras)
         self._begin()
+        repair(self._store)
+        recorder = Recorder(self._store, self._run, self._config.recording, cameras)
+        self._live = LivePictures(
+            self._store.media, self._cameras, self._config.runtime.live_pictures
+        )
         sources = Sources(
-            list(self._cameras.values()), queue=self._config.runtime.queue, stop=self._stop
+            cameras, queue=self._config.runtime.queue, stop=self._stop, recorder=recorder
         )
         status = "failed"
+        upkeep = Upkeep(self._store, self._run, sources.states, self._config.recording)
         try:
             with sources:
                 self._sources = sources
@@ -144,9 +157,14 @@ class Runner:
                         break
                 self._finish_tracks()
                 states = sources.states()
-            self._write_states(states)
+            recorder.close()
+            upkeep.close()
+            write_states(self._store, self._run, states)
             status = "interrupted" if self._stop.is_set() else "finished"
         finally:
+            recorder.close()
+            upkeep.close()
+            self._live.close()
             self._store.finish_run(self._run, status)
         return Summary(
             run=self._run,
@@ -186,6 +204,7 @@ class Runner:
             stage = self._stage(frame.camera)
             progress = stage.process(frame, detections)
             self._take(frame.camera, progress)
+            self._live.show(frame)
             self._status.frames += 1
             self._status.people[frame.camera] = stage.people
             self._tick(frame.time)
@@ -275,19 +294,6 @@ class Runner:
     def _report(self, sources: Sources) -> None:
         self._status.cameras = sources.states()
         self._watch(self._status)
-
-    def _write_states(self, states: dict[str, CameraState]) -> None:
-        for name, state in states.items():
-            self._store.camera_state(
-                self._run,
-                name,
-                state.state,
-                state.error,
-                state.frames,
-                state.dropped,
-                state.first,
-                state.last,
-            )
 
 
 def _coordinates(camera: CameraConfig) -> tuple[float, float] | None:

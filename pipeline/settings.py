@@ -4,26 +4,48 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from reid.settings import StrictModel
 
 
 class RecordingSettings(StrictModel):
-    """Keeping the cameras' own video. Not built yet, so it can only be off."""
+    """Keeping the cameras' own video: packets are copied into files, never re-encoded."""
 
     enabled: bool = Field(
         default=False,
         title="Recording",
-        description="Only `false`: this version does not record video yet.",
+        description="Keep the video of every camera whose `record` is true, in the folder "
+        "`recordings` of the media folder.",
     )
-
-    @field_validator("enabled")
-    @classmethod
-    def _not_yet(cls, enabled: bool) -> bool:
-        if enabled:
-            raise ValueError("this version does not record video yet; only false is allowed")
-        return enabled
+    segment: float = Field(
+        default=60.0,
+        ge=2,
+        le=3600,
+        allow_inf_nan=False,
+        title="Segment",
+        description="Seconds of video in one file; it is cut at the next key frame.",
+    )
+    keep_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36_500,
+        allow_inf_nan=False,
+        title="Keep days",
+        description="Days after its capture that a recording is deleted; empty: never for its "
+        "age. Files whose pictures are older than that are not recorded at all. What an open case "
+        "or a hold protects stays.",
+    )
+    keep_gigabytes: float | None = Field(
+        default=100.0,
+        gt=0,
+        le=1e9,
+        allow_inf_nan=False,
+        title="Keep gigabytes",
+        description="Room for all recordings of the store (10^9 bytes); beyond it the oldest go "
+        "first, over all cameras. Empty: no limit. What an open case or a hold protects stays, "
+        "and counts.",
+    )
 
 
 class RuntimeSettings(StrictModel):
@@ -46,4 +68,10 @@ class RuntimeSettings(StrictModel):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", title="Log level", description="The least important message that is logged."
+    )
+    live_pictures: bool = Field(
+        default=True,
+        title="Live pictures",
+        description="Keep each camera's newest picture as a small file in the media folder's "
+        "`live`, once a second, for the live wall; it is removed when the run ends.",
     )

@@ -24,6 +24,7 @@ from pipeline.clock import RateCap
 from pipeline.config import CameraConfig
 from pipeline.decode import decoder_threads, open_source
 from pipeline.pictures import Source
+from pipeline.recorder import Recorder, Tape
 from pipeline.records import CameraState, Frame
 from reid.errors import SourceError
 
@@ -61,11 +62,13 @@ class Reader(threading.Thread):
         threads: int,
         stop: threading.Event,
         changed: threading.Condition,
+        tape: Tape | None = None,
     ) -> None:
         super().__init__(name=f"camera-{camera.id}", daemon=True)
         self.camera = camera
         self._capacity = queue
         self._decoder_threads = threads
+        self._tape = tape
         self._stop_event = stop
         self._closing = threading.Event()
         self._cap = RateCap(camera.max_fps)
@@ -118,7 +121,7 @@ class Reader(threading.Thread):
                 self.changed.notify_all()
 
     def _read_file(self) -> None:
-        source = open_source(self.camera, self._decoder_threads)
+        source = open_source(self.camera, self._decoder_threads, self._tape)
         if source.info.is_live:  # an HTTP address that turns out to be live
             self._read_live(source)
             return
@@ -135,7 +138,7 @@ class Reader(threading.Thread):
         while not self.stopping:
             began, before = time.monotonic(), self.decoded
             try:
-                source = source or open_source(self.camera)
+                source = source or open_source(self.camera, tape=self._tape)
                 self._read(source)
             except SourceError as error:
                 if self.stopping:
@@ -238,6 +241,7 @@ class Reader(threading.Thread):
             progress=self._progress(),
             is_live=bool(self.is_live),
             frame_rate=self._frame_rate,
+            recording=None if self._tape is None else self._tape.problem,
         )
 
 
@@ -248,7 +252,12 @@ class Sources:
     """
 
     def __init__(
-        self, cameras: Sequence[CameraConfig], *, queue: int = 8, stop: threading.Event
+        self,
+        cameras: Sequence[CameraConfig],
+        *,
+        queue: int = 8,
+        stop: threading.Event,
+        recorder: Recorder | None = None,
     ) -> None:
         """Prepare one reader per enabled camera; nothing is opened yet.
 
@@ -256,13 +265,22 @@ class Sources:
             cameras: the cameras, in the order that settles ties of capture time.
             queue: decoded frames that wait per file, at most.
             stop: set it to end the run.
+            recorder: keeps the packets; closed by its owner.
         """
         enabled = [c for c in cameras if c.enabled]
         files = sum(c.url.kind == "file" for c in enabled)
         self._stop = stop
         self._changed = threading.Condition()
         self._readers = [
-            Reader(c, max(1, queue), decoder_threads(files), stop, self._changed) for c in enabled
+            Reader(
+                c,
+                max(1, queue),
+                decoder_threads(files),
+                stop,
+                self._changed,
+                None if recorder is None else recorder.tape(c.id),
+            )
+            for c in enabled
         ]
 
     def __enter__(self) -> Sources:

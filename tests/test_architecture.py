@@ -115,6 +115,8 @@ def test_modules_stay_readable() -> None:
         "export",
         "report",
         "search",
+        "hold",
+        "retention",
     ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:

@@ -214,7 +214,7 @@ def test_the_stores_password_is_in_no_dump(tmp_path):
         ("runtime: {batch: 8.5}", ["runtime.batch", "8.5", "integer"]),
         ("runtime: {batch: 8, batch: 9}", ["runtime.batch", "twice"]),
         ("runtime: {log_level: loud}", ["'loud'", "'debug'"]),
-        ("recording: {enabled: true}", ["recording.enabled", "True", "does not record video yet"]),
+        ("recording: {segment: 1}", ["recording.segment", "1", "greater than or equal to 2"]),
         ("detector: 5", ["detector", "5"]),
         ("detector: {confidence: 2}", ["detector.confidence", "2"]),
     ],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   crosscam run --cameras cams.yaml
   crosscam run --cameras cams.yaml --pipeline pipeline.yaml --store sqlite:///site.db
+  crosscam run --cameras cams.yaml --serve       and the pages on http://127.0.0.1:8800
   run_pipeline.py --cameras cams.yaml            (the same as `crosscam run`)
 
 Ctrl-C ends the run after the frames in work and keeps everything; twice ends it at once.
@@ -37,6 +38,12 @@ def add_run_command(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("--cameras", type=Path, required=True, help="cams.yaml")
     parser.add_argument("--pipeline", type=Path, help="pipeline.yaml (default: built-in values)")
     parser.add_argument("--store", help="store URL; overrides the one in pipeline.yaml")
+    parser.add_argument(
+        "--serve", action="store_true", help="serve the pages too, on this machine, while it runs"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8800, metavar="N", help="of --serve (default: %(default)s)"
+    )
     parser.set_defaults(function=run)
 
 
@@ -54,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     console = Console()
     start_logging(config.runtime.log_level, console)
 
+    import contextlib
     import threading
 
     stop = threading.Event()
@@ -61,10 +69,16 @@ def run(options: argparse.Namespace) -> int:
 
     from pipeline.display import LiveDisplay, print_summary
     from pipeline.runner import Runner
+    from pipeline.serving import Serving
     from storage.store import Store
 
     # The store first: a wrong path should be told before models are loaded.
-    with Store.open(config.store.url, config.store.media, config.store) as opened:
+    with contextlib.ExitStack() as open_things:
+        opened = open_things.enter_context(
+            Store.open(config.store.url, config.store.media, config.store)
+        )
+        if options.serve:
+            open_things.enter_context(Serving(options.main, config.store, options.port))
         detector, embedder, config = load_models(config)
         with LiveDisplay(console) as display:
             runner = Runner(
@@ -78,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
             )
             summary = runner.run()
         print_summary(console, summary, opened.url, str(opened.media))
+        if options.serve:
+            console.print(f"no longer serving; to look: crosscam serve --store {opened.url}")
     for name, why in summary.failed.items():
         console.print(f"[bold red]camera {name} failed:[/] {why}", highlight=False, soft_wrap=True)
     if summary.interrupted:

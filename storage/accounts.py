@@ -1,7 +1,7 @@
 """Who may sign in, what they may do (roles) and which cameras they may see (groups).
 
 Every change is one transaction with its row of the audit trail. Sessions, links and tokens stand
-in `storage/keys.py`.
+in `storage/keys.py` and `storage/tokens.py`.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ Conventions:
 
 - A route names its role by the type of one argument: `who: Investigator`. There must be exactly
   one (`check_routes`; `tests/web/test_roles.py` holds the table). `who.desk.store`, `.reader`,
-  `.accounts`, `.keys` are taken anew in each request and never kept. Routes are plain `def`: they
-  run in threads, so they may wait for the store.
+  `.accounts`, `.tokens` are taken anew in each request and never kept. Routes are plain `def`:
+  they run in threads, so they may wait for the store.
 - `who.cameras` (a frozenset, or None for all) goes into every search, list, picture, clip and
   alert; `who.check_camera(camera, "track 12")` answers 404 for a camera outside their groups.
 - What is seen, searched, played, exported or decided is written down: `who.note("search",

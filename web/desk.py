@@ -25,6 +25,7 @@ from storage.models import Run
 from storage.passwords import Passwords
 from storage.queries import StoreReader
 from storage.store import Store
+from storage.tokens import Links, Tokens
 from web.limits import Attempts
 from web.settings import WebSettings
 
@@ -55,6 +56,7 @@ class Desk:
         self._path = sqlite_path(parse_url(url))
         self._lock = threading.Lock()
         self._next_try = 0.0
+        self._dropped = float("-inf")
         self._store: Store | None = Store.open(url, media)
         self._file = self._identity()
         self.media = self._store.media
@@ -93,13 +95,23 @@ class Desk:
 
     @property
     def keys(self) -> Keys:
-        """Sessions, links and tokens; raises as `store` does."""
+        """Sign-in and sessions; raises as `store` does."""
         return Keys(
             self.store,
             self.passwords,
             idle=self.settings.session_idle,
             longest=self.settings.session_longest,
         )
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens of programs; raises as `store` does."""
+        return Tokens(self.store)
+
+    @property
+    def links(self) -> Links:
+        """One-time links; raises as `store` does."""
+        return Links(self.store, self.passwords)
 
     def healthy(self) -> bool:
         """True if the store can be read and written now; lets go of one that cannot.
@@ -123,6 +135,10 @@ class Desk:
             return False
         return True
 
+    def was_away(self) -> bool:
+        """True just after the store was let go: somebody may still hold the old one."""
+        return time.monotonic() - self._dropped < _RETRY_SECONDS * 2
+
     def audit(
         self,
         actor: str,
@@ -143,6 +159,7 @@ class Desk:
     def _drop(self) -> None:
         store, self._store = self._store, None
         if store is not None:
+            self._dropped = time.monotonic()
             with contextlib.suppress(StoreError):  # it was told where it happened
                 store.close()
 

@@ -62,7 +62,8 @@ async def answer(request: Request, error: Exception) -> Response:
 def _explain(request: Request, error: Exception) -> tuple[int, str]:
     """Status and sentence; looks after the store when it was the store's error."""
     if isinstance(error, StoreError):
-        if desk_of(request).healthy():
+        desk = desk_of(request)
+        if desk.healthy() and not desk.was_away():
             return 422, str(error)
         return 503, f"{error}. Nothing was changed; this page works again when the store is back."
     if isinstance(error, ModelError):

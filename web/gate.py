@@ -117,7 +117,7 @@ class Gate:
         if request.url.path.startswith(API):
             scheme, _, token = request.headers.get("authorization", "").partition(" ")
             if scheme.lower() == "bearer" and token.strip():
-                return await run_in_threadpool(lambda: self._desk.keys.token(token.strip()))
+                return await run_in_threadpool(lambda: self._desk.tokens.find(token.strip()))
             return None
         cookie = request.cookies.get(self._desk.settings.cookie)
         if not cookie:

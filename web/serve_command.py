@@ -147,8 +147,7 @@ def listen(settings: WebSettings) -> socket.socket:
         try:
             if os.name == "posix":  # elsewhere it would let two servers share a port
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(128)
+            listening.bind(address)  # it listens once there is something to answer with
         except OSError:
             listening.close()
             raise
@@ -187,7 +186,7 @@ def first_administrator(desk: Desk, settings: WebSettings) -> str | None:
     made = desk.accounts.add_user(
         FIRST_USER, Role.ADMINISTRATOR, by, all_cameras=True, reason="the first start"
     )
-    return desk.keys.issue_link(made.id, by, settings.link_hours)
+    return desk.links.issue(made.id, by, settings.link_hours)
 
 
 def _run(

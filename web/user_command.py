@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from web.serve_command import add_store
 
 if TYPE_CHECKING:
+    from storage.accounts import UserRow
     from storage.store import Store
 
 EPILOG = """examples:
@@ -88,24 +89,24 @@ def _list(store: Store, as_json: bool) -> None:
 
     reader = store.reader()
     names = {group.id: group.name for group in groups(reader)}
-    rows = [
-        {
-            "name": user.name,
-            "role": user.role.word,
-            "cameras": "all" if user.all_cameras else [names[g] for g in user.groups],
-            "state": _state(user.disabled, user.has_password),
-            "created": iso_text(user.created),
-        }
-        for user in users(reader)
-    ]
+    found = users(reader)
     if as_json:
+        rows = [
+            {
+                "name": user.name,
+                "role": user.role.word,
+                "cameras": "all" if user.all_cameras else [names[g] for g in user.groups],
+                "state": _state(user),
+                "created": iso_text(user.created),
+            }
+            for user in found
+        ]
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
     table = Table("name", "role", "cameras", "state", "created")
-    for row in rows:
-        cameras = row["cameras"]
-        shown = cameras if isinstance(cameras, str) else ", ".join(cameras) or "none"
-        table.add_row(row["name"], row["role"], shown, row["state"], row["created"])
+    for user in found:
+        cameras = "all" if user.all_cameras else ", ".join(names[g] for g in user.groups) or "none"
+        table.add_row(user.name, user.role.word, cameras, _state(user), iso_text(user.created))
     Console(highlight=False).print(table)
 
 
@@ -115,8 +116,8 @@ def _change(store: Store, options: argparse.Namespace) -> None:
     from reid.errors import AccountError
     from storage.accounts import Accounts, By, Role, find_user, groups
     from storage.audit import person_at_terminal
-    from storage.keys import Keys
     from storage.passwords import Passwords
+    from storage.tokens import Links
 
     console = Console(highlight=False, soft_wrap=True)
     by = By(person_at_terminal())
@@ -140,7 +141,7 @@ def _change(store: Store, options: argparse.Namespace) -> None:
         accounts.change_user(found.id, by, disabled=options.deed == "disable")
         console.print(f"user {found.name}: {options.deed}d", markup=False)
         return
-    link = Keys(store, Passwords()).issue_link(found.id, by)
+    link = Links(store, Passwords()).issue(found.id, by)
     console.print(
         f"user {found.name}, {found.role.word}. Set the password here (works once, within 24 "
         f"hours):\n{options.base_url.rstrip('/')}/link/{link}",
@@ -148,5 +149,5 @@ def _change(store: Store, options: argparse.Namespace) -> None:
     )
 
 
-def _state(disabled: bool, has_password: bool) -> str:
-    return "disabled" if disabled else "active" if has_password else "no password yet"
+def _state(user: UserRow) -> str:
+    return "disabled" if user.disabled else "active" if user.has_password else "no password yet"

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
-from storage.keys import tokens
+from storage.tokens import tokens
 from web.access import Viewer, Visitor
 from web.pages import page
 
@@ -66,7 +66,7 @@ def new_token(
     try:
         if days not in DAYS:
             raise AccountError(f"days {days[:20]!r} is none of {', '.join(DAYS)}")
-        secret = who.desk.keys.issue_token(who.signed.user.id, name, who.by, DAYS[days])
+        secret = who.desk.tokens.issue(who.signed.user.id, name, who.by, DAYS[days])
     except AccountError as error:
         return _page(request, who, status=422, problem=str(error))
     return _page(request, who, secret=secret)
@@ -75,7 +75,7 @@ def new_token(
 @router.post("/account/tokens/{token}/revoke")
 def revoke_token(who: Viewer, token: int) -> Response:
     """End one of one's own tokens."""
-    who.desk.keys.revoke_token(token, who.by, owner=who.signed.user.id)
+    who.desk.tokens.revoke(token, who.by, owner=who.signed.user.id)
     return RedirectResponse("/account?done=revoked", 303)
 
 

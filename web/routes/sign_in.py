@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
-from storage.keys import DEAD_LINK
+from storage.tokens import DEAD_LINK
 from web.access import Anybody, TheDesk, Viewer
 from web.pages import page
 
@@ -37,7 +37,7 @@ def sign_in(
 ) -> Response:
     """Check name and password; a stranger's request by nature."""
     address = request.client.host if request.client else ""
-    shown = {"done": None, "name": name[:64], "next": local_path(next)}
+    shown: dict[str, Any] = {"done": None, "name": name[:64], "next": local_path(next)}
     wait = desk.attempts.begin(name, address)
     if wait > 0:
         minutes = math.ceil(wait / 60)
@@ -75,7 +75,7 @@ def sign_out(who: Viewer) -> Response:
 @router.get("/link/{secret}")
 def link_form(request: Request, secret: str, desk: TheDesk, _: Anybody) -> Response:
     """Where a one-time link leads; looking does not use it up (mail programs look)."""
-    user = desk.keys.link(secret)
+    user = desk.links.find(secret)
     if user is None:
         raise HTTPException(404, DEAD_LINK)
     return page(request, "set_password.html", name=user.name, problem=None)
@@ -92,11 +92,11 @@ def use_link(
 ) -> Response:
     """Set the password; the link is its own proof of who asks."""
     address = request.client.host if request.client else None
-    user = desk.keys.link(secret)
+    user = desk.links.find(secret)
     try:
         if password != again:
             raise AccountError("the two passwords differ")
-        user = desk.keys.use_link(secret, password, address)
+        user = desk.links.use(secret, password, address)
     except AccountError as error:
         if user is None:
             raise HTTPException(404, str(error)) from error

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from reid.errors import AccountError
 from storage import accounts
 from storage.accounts import Role, UserRow
-from storage.keys import tokens
+from storage.tokens import tokens
 from web.access import Administrator, Visitor
 from web.pages import page
 
@@ -93,7 +93,7 @@ def link(request: Request, who: Administrator, user: int) -> Response:
 @router.post("/users/{user}/tokens/{token}/revoke")
 def revoke(who: Administrator, user: int, token: int) -> Response:
     """End a program's token."""
-    who.desk.keys.revoke_token(token, who.by, owner=user)
+    who.desk.tokens.revoke(token, who.by, owner=user)
     return RedirectResponse(f"/users/{user}?done=revoked", 303)
 
 
@@ -136,7 +136,7 @@ def _one(
 
 def _link(request: Request, who: Visitor, user: UserRow) -> Response:
     settings = who.desk.settings
-    secret = who.desk.keys.issue_link(user.id, who.by, settings.link_hours)
+    secret = who.desk.links.issue(user.id, who.by, settings.link_hours)
     base = (settings.base_url or str(request.base_url)).rstrip("/")
     return page(
         request, "user_link.html", user=user, link=f"{base}/link/{secret}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,6 +83,7 @@ class StoreGallery:
         self._row_of: dict[int, int] = {}
         self._open: set[int] = set()  # tracks that may still grow
         self._revision = 0
+        self.trained_seconds = 0.0
         self._model: ModelRow | None = None
         if fingerprint is not None:
             self._model = self._known(fingerprint)
@@ -95,6 +97,11 @@ class StoreGallery:
     def revision(self) -> int:
         """The store's revision up to which everything is here."""
         return self._revision
+
+    @property
+    def approximate(self) -> bool:
+        """Whether FAISS proposes candidates."""
+        return self._index is not None and self._index.approximate
 
     def __len__(self) -> int:
         return 0 if self._index is None else len(self._index)
@@ -228,10 +235,12 @@ class StoreGallery:
         self._training.start()
 
     def _build(self, index: GalleryIndex) -> None:
+        begun = time.perf_counter()
         try:
             index.build()
         except (ValueError, RuntimeError, CrosscamError) as error:  # searches go on, exactly
             log.warning("the gallery stays without FAISS: %s", error)
+        self.trained_seconds = time.perf_counter() - begun
 
     def wait(self) -> None:
         """Return once a training that was begun is over."""

@@ -36,7 +36,8 @@ from reid.records import PartEmbeddings
 
 SCORES = 2**26  # scores held at once: 256 MiB
 ADDED = 16_384  # embeddings normalised at once
-SELECTIVE = 0.1  # share of the rows below which only the allowed ones are read
+FEW = 20_000  # allowed rows up to which only they are read; FAISS is not faster
+SELECTIVE = 0.1  # the same, without FAISS: share of all rows
 
 
 class GalleryIndex:
@@ -118,16 +119,19 @@ class GalleryIndex:
     def build(self, recipe: Recipe | None = None) -> None:
         """Train FAISS on a sample of the rows and hand it all; rows added later follow at once.
 
-        Worth it from some 100,000 rows on a CPU. Searches go on exactly meanwhile.
+        Worth it from some 100,000 rows on a CPU. Searches go on exactly meanwhile, and so do
+        adding and removing.
 
         Raises:
             ValueError: if there are fewer than 1,000 rows: too few to learn from.
         """
-        recipe = recipe or Recipe()
+        parts = self._rows.snapshot()
+        proposals = Proposals.train(self._rows, parts, recipe or Recipe())
+        proposals.add_all(self._rows, parts)
+        coded = sum(filled for _, filled in parts)
         with self._lock:
-            parts = self._rows.snapshot()
-            proposals = Proposals.train(self._rows, parts, recipe)
-            proposals.add_all(self._rows, parts)
+            proposals.add_all(self._rows, self._rows.snapshot(), coded)
+            proposals.remove(self._rows.removed(parts))
             self._proposals = proposals
 
     @property
@@ -174,7 +178,7 @@ class GalleryIndex:
             rows = np.flatnonzero(allowed)
             rows = self._rows.living(parts, rows, rows)[0]
             alive = len(rows)
-            if alive > SELECTIVE * total:
+            if alive > max(FEW, 0 if proposals else SELECTIVE * total):
                 rows = None
         first = min(max(n, self.top_n), alive)
         n = max(min(n, alive), 0)
@@ -198,10 +202,10 @@ class GalleryIndex:
     ) -> Found:
         if rows is not None:
             pairs = shortlist_of(self._rows, parts, probes, rows, n)
-        elif proposals is None or allowed is not None:
+        elif proposals is None:
             pairs = shortlist(parts, probes, n, allowed)
         else:
-            pairs = proposals.propose(probes, n)
+            pairs = proposals.propose(probes, n, allowed)
             parts = self._rows.snapshot()  # with what was added meanwhile and is proposed
         found = nearest(self._rows, parts, probes, pairs, n)
         if not self.top_n:

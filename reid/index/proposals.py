@@ -13,6 +13,9 @@ Two things make the codes fit Eq. 2:
   unit_p . unit_g - t * share_p . share_g is positive just where the similarity
   is above t, and it is an inner product: the shares are coded beside the rest.
   A sample of the gallery says which t leaves as many as are wanted.
+
+The flat scan is FAISS's inverted-list index with one list: unlike its flat one
+it takes a selector of rows, and drops a row without packing all codes anew.
 """
 
 from __future__ import annotations
@@ -34,10 +37,12 @@ from reid.index.search import Snapshot, product
 FEWEST = 1000  # rows to learn from
 STEP = 16_384  # rows coded at once
 LEVELS = 4096  # rows that a probe's level is guessed from
+FEWEST_LEVELS = 256  # of them that must be allowed; else all speak for the allowed ones
 PAIR = 2  # numbers under one 4-bit code
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +75,23 @@ class Recipe:
             raise ValueError(f"dims is {self.dims}, expected an even number")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Some rows: numbers (S,), half-precision unit vectors (S, K*d) and shares (S, K)."""
+
+    rows: Ints
+    unit: Tensor
+    share: Tensor
+
+
 class Proposals:
     """A trained FAISS index over the rows of a gallery. `GalleryIndex` holds the writers' lock."""
 
-    def __init__(
-        self, recipe: Recipe, axes: Tensor, sample: tuple[Tensor, Tensor], trained: Any
-    ) -> None:
+    def __init__(self, recipe: Recipe, axes: Tensor, sample: Sample, trained: Any) -> None:
         import faiss
 
         self._recipe, self._axes, self._sample = recipe, axes, sample
         self._shards = [faiss.clone_index(trained) for _ in range(recipe.threads)]
-        self._rows: list[Ints] = [np.zeros(0, np.int64) for _ in self._shards]
         self._pool = ThreadPoolExecutor(recipe.threads, "gallery")
         self._lock = threading.Lock()  # FAISS may not be searched while it grows
 
@@ -102,21 +113,23 @@ class Proposals:
         rng = np.random.default_rng(0)
         chosen = np.sort(rng.choice(rows, min(recipe.sample, len(rows)), replace=False))
         unit, share = (v.cpu() for v in store.gather(parts, chosen, "unit", "share"))
-        some = torch.from_numpy(rng.permutation(len(chosen))[:LEVELS])
-        sample = (unit[some].half(), share[some])
+        some = rng.permutation(len(chosen))[:LEVELS]
+        sample = Sample(chosen[some], unit[some].half(), share[some])
         axes = _axes(unit, share.shape[1], recipe.dims)
         vectors = _gallery_vectors(axes, unit, share)
-        index = faiss.IndexPQFastScan(
-            vectors.shape[1], vectors.shape[1] // PAIR, 4, faiss.METRIC_INNER_PRODUCT
-        )
+        width, metric = vectors.shape[1], faiss.METRIC_INNER_PRODUCT
+        lists = faiss.IndexFlatIP(width)
+        index = faiss.IndexIVFPQFastScan(lists, width, 1, width // PAIR, 4, metric)
+        index.by_residual = False  # of its one list's centre: the codes are of the vectors
         index.train(vectors)
         return Proposals(recipe, axes, sample, index)
 
-    def add_all(self, store: Rows, parts: Snapshot) -> None:
-        """Code every row that is not removed."""
+    def add_all(self, store: Rows, parts: Snapshot, first: int = 0) -> None:
+        """Code every row from number `first` on that is not removed."""
         rows = _alive(parts)
-        for first in range(0, len(rows), STEP):
-            some = rows[first : first + STEP]
+        rows = rows[rows >= first]
+        for start in range(0, len(rows), STEP):
+            some = rows[start : start + STEP]
             unit, share = store.gather(parts, some, "unit", "share")
             self._add(some, unit.cpu(), share.cpu())
 
@@ -128,34 +141,34 @@ class Proposals:
         vectors = _gallery_vectors(self._axes, unit, share)
         with self._lock:
             shard = int(np.argmin([index.ntotal for index in self._shards]))
-            self._shards[shard].add(vectors)
-            self._rows[shard] = np.concatenate([self._rows[shard], rows])
+            self._shards[shard].add_with_ids(vectors, rows)
 
     def remove(self, rows: Ints) -> None:
         """Take rows' codes out."""
         import faiss
 
         with self._lock:
-            for i, index in enumerate(self._shards):
-                inside = np.flatnonzero(np.isin(self._rows[i], rows))
-                if len(inside):
-                    index.remove_ids(faiss.IDSelectorBatch(inside))
-                    self._rows[i] = np.delete(self._rows[i], inside)
+            for index in self._shards:
+                index.remove_ids(faiss.IDSelectorBatch(rows))
 
     @property
     def code_bytes(self) -> int:
         """Bytes of all codes."""
         return sum(index.ntotal * index.sa_code_size() for index in self._shards)
 
-    def propose(self, probes: Units, n: int) -> tuple[Ints, Ints]:
-        """Candidates for the n nearest: probes (M,) ascending, rows (M,)."""
+    def propose(self, probes: Units, n: int, allowed: Bools | None = None) -> tuple[Ints, Ints]:
+        """Candidates for the n nearest: probes (M,) ascending, rows (M,).
+
+        `allowed`, (R,) by row number: no other row is proposed.
+        """
         unit, share = probes.unit.cpu(), probes.share.cpu()
         wanted = max(self._recipe.candidates, 2 * n)
+        chosen = None if allowed is None else _only(allowed)
         with self._lock:
-            level = self._level(unit, share, wanted)
+            level = self._level(unit, share, wanted, allowed)
             vectors = _probe_vectors(self._axes, unit, share, level)
             found = list(
-                self._pool.map(lambda i: self._one(i, vectors, wanted), range(len(self._shards)))
+                self._pool.map(lambda index: _one(index, vectors, wanted, chosen), self._shards)
             )
         scores = np.concatenate([f[0] for f in found], axis=1)
         rows = np.concatenate([f[1] for f in found], axis=1)
@@ -165,24 +178,40 @@ class Proposals:
         probe, place = np.nonzero(rows >= 0)
         return probe, rows[probe, place]
 
-    def _one(self, shard: int, vectors: Floats, wanted: int) -> tuple[Floats, Ints]:
-        """The best `wanted` of one shard: their scores and gallery rows, (P, w)."""
-        rows, index = self._rows[shard], self._shards[shard]
-        if not index.ntotal:
-            return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
-        scores, places = index.search(vectors, min(wanted, index.ntotal))
-        return scores, np.where(places >= 0, rows[places], -1)
-
-    def _level(self, unit: Tensor, share: Tensor, wanted: int) -> Tensor:
+    def _level(self, unit: Tensor, share: Tensor, wanted: int, allowed: Bools | None) -> Tensor:
         """1 - Eq. 2 of each probe's `wanted`-th nearest, guessed from the sample: (P, 1).
 
         Not the n-th: a pair that shares no part has the product 0, and codes
         are rough; so those that matter have to lie well above 0.
         """
-        scores = product(self._sample[0], unit) / (share @ self._sample[1].T).clamp_min(TINY)
+        sample = self._sample
         size = sum(index.ntotal for index in self._shards)
+        scores = product(sample.unit, unit) / (share @ sample.share.T).clamp_min(TINY)
+        if allowed is not None:
+            size = int(allowed.sum())
+            known = sample.rows < len(allowed)
+            known[known] = allowed[sample.rows[known]]
+            if known.sum() >= FEWEST_LEVELS:
+                scores = scores[:, torch.from_numpy(known)]
         rank = min(max(round(wanted * len(scores[0]) / max(size, 1)), 1), len(scores[0]))
         return torch.topk(scores, rank, dim=1).values[:, -1:]
+
+
+def _only(allowed: Bools) -> Any:
+    """FAISS's parameters that leave out all other rows."""
+    import faiss
+
+    library: Any = faiss  # its type stubs know neither the arrays nor the keywords
+    selector = library.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+    return library.SearchParametersIVF(sel=selector)
+
+
+def _one(index: Any, vectors: Floats, wanted: int, chosen: Any) -> tuple[Floats, Ints]:
+    """The best `wanted` of one shard: their scores and gallery rows, (P, w), -1 where none."""
+    if not index.ntotal:
+        return np.zeros((len(vectors), 0), np.float32), np.zeros((len(vectors), 0), np.int64)
+    scores, rows = index.search(vectors, min(wanted, index.ntotal), params=chosen)
+    return scores, rows
 
 
 def _alive(parts: Snapshot) -> Ints:

@@ -159,6 +159,16 @@ class Rows:
         for chunk, _, inside in self._split(self.snapshot(), rows):
             chunk.erase(torch.from_numpy(inside).to(chunk.dead.device))
 
+    @staticmethod
+    def removed(parts: Sequence[tuple[Chunk, int]]) -> NDArray[np.int64]:
+        """Numbers of the rows that were removed, ascending."""
+        found = [
+            chunk.start + chunk.dead[:filled].nonzero()[:, 0].cpu().numpy()
+            for chunk, filled in parts
+            if chunk.removed
+        ]
+        return np.concatenate([np.zeros(0, np.int64), *found])
+
     def snapshot(self) -> list[tuple[Chunk, int]]:
         """The chunks and how many rows of each may be read."""
         return [(chunk, chunk.filled) for chunk in self._chunks]

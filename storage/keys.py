@@ -146,7 +146,7 @@ class Keys:
             connection.execute(update(User).where(User.id == who.user.id).values(password=hashed))
             others = (Session.user == who.user.id) & (Session.token != who.key)
             connection.execute(delete(Session).where(others))
-            note(connection, by, "user", f"user {who.user.name}", {"password": "changed"})
+            note(connection, by, "user", f"user {who.user.name}", {"changed": "password"})
 
         self._store.write(change)
 

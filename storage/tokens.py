@@ -215,7 +215,8 @@ class Links:
             connection.execute(update(User).where(User.id == found.id).values(password=hashed))
             connection.execute(delete(Session).where(Session.user == found.id))
             by = By(found.name, address)
-            note(connection, by, "user", f"user {found.name}", {"password": "set by a link"})
+            details = {"changed": "password", "by": "one-time link"}
+            note(connection, by, "user", f"user {found.name}", details)
             return found
 
         return self._store.write(use_up)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,6 +66,21 @@ def moment(seconds: float | None, *, subsecond: bool = False) -> str:
     return when.isoformat(" ", "milliseconds" if subsecond else "seconds").split("+")[0]
 
 
+def clock(seconds: float, now: float) -> str:
+    """A moment close to now for people: `12:00:00`; with its date if it is another day's."""
+    text, today = moment(seconds), moment(now)
+    return text[11:] if text[:10] == today[:10] else text
+
+
+def plain(value: object) -> str:
+    """A detail of the audit trail for people: `yes`, `3, 4`, `none`, or as JSON."""
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
+        return ", ".join(map(str, value)) or "none"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
 def iso(seconds: float) -> str:
     """UTC seconds for programs: ISO 8601 with Z, milliseconds."""
     when = datetime.fromtimestamp(seconds, UTC)
@@ -87,7 +103,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(moment=moment, iso=iso, span=span)
+    environment.filters.update(moment=moment, clock=clock, iso=iso, span=span, plain=plain)
     environment.globals.update(static=static_url, Role=Role)
     return environment
 

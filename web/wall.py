@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import deque
@@ -48,6 +49,11 @@ class Tile:
     fps: float | None
     picture: int | None
     age: float | None
+
+    @property
+    def key(self) -> str:
+        """Tells tiles apart in the page; a camera's id may hold what an element's may not."""
+        return hashlib.sha256(self.now.camera.encode()).hexdigest()[:12]
 
     @property
     def is_old(self) -> bool:

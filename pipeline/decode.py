@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
+
+_MICROSECOND = Fraction(1, 1_000_000)
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +155,15 @@ class VideoSource:
 
     def _live(self, clock: LiveClock) -> Iterator[Picture]:
         base = float(self._stream.time_base or 0)
+        # Motion JPEG has no clock; FFmpeg counts its pictures as if 25 came a second.
+        began = time.time() if self._container.format.name == "mpjpeg" else None
+        if began is not None:
+            base = float(_MICROSECOND)
         for packet in self._packets():
             now = time.time()
+            if began is not None:
+                packet.time_base, packet.duration = _MICROSECOND, 0
+                packet.pts = packet.dts = round((now - began) / base)
             pts = None if packet.pts is None else packet.pts * base
             clock.observe(pts, now)
             if self._tape is not None:

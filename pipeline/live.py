@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import cv2
 
+from pipeline.pictures import Image
 from pipeline.records import Frame
 from reid.errors import StoreError
 from storage.media import safe_name, write_file
@@ -46,7 +48,7 @@ class LivePictures:
         height, width = image.shape[:2]
         if width > WIDTH:
             size = (WIDTH, max(1, round(height * WIDTH / width)))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            image = cast(Image, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         good, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         try:
             if good:

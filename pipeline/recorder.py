@@ -21,7 +21,7 @@ import av.error
 from av.video.stream import VideoStream
 
 from pipeline.config import CameraConfig
-from pipeline.segments import Segment, measure, suffix_for
+from pipeline.segments import Segment, codec_name, measure, suffix_for
 from pipeline.settings import RecordingSettings
 from reid.errors import ConfigError, CrosscamError, StoreError
 from storage.models import iso_text
@@ -175,11 +175,12 @@ class Tape:
     def _due(self, current: _Current, packet: Any, capture: float) -> bool:
         """Whether a key frame should begin a new segment."""
         context = packet.stream.codec_context
+        size = (context.width, context.height)
         return (
             current.jumped
             or current.jumps(packet)
             or current.seconds(packet) >= self._settings.segment - 0.5 * self._step
-            or (context.width, context.height) != (current.row.width, current.row.height)
+            or size != (current.row.width, current.row.height)
         )
 
     def _begin(self, packet: Any, capture: float, stream: VideoStream) -> _Current | None:
@@ -200,7 +201,7 @@ class Tape:
             camera=self._camera,
             run=self._run,
             start=capture,
-            codec=context.name,
+            codec=codec_name(stream),
             width=context.width,
             height=context.height,
             suffix=self._suffix,
@@ -273,14 +274,14 @@ class _Current:
 
     def seconds(self, packet: Any) -> float:
         """How far into the segment a packet lies."""
-        ticks = packet.pts if packet.pts is not None else packet.dts
+        ticks: int | None = packet.pts if packet.pts is not None else packet.dts
         return self._end * self._base if ticks is None else (ticks + self._shift) * self._base
 
     def jumps(self, packet: Any) -> bool:
         """Whether a packet's decoding time does not follow the one before."""
         if packet.dts is None or self._last_dts is None:
             return False
-        ahead = packet.dts + self._shift - self._last_dts
+        ahead: int = packet.dts + self._shift - self._last_dts
         return ahead <= 0 or ahead * self._base > _JUMP
 
     def write(self, packet: Any, capture: float) -> None:

@@ -25,6 +25,7 @@ from pipeline.records import CameraState, Frame
 from pipeline.sources import Sources
 from pipeline.upkeep import Upkeep, write_states
 from reid.embedding import Embedder
+from storage.news import DecisionNews
 from storage.records import CameraRow
 from storage.store import Store
 from trackers.gaps import GapFiller
@@ -194,6 +195,7 @@ class Runner:
         self._store.register_model(
             self._embedder.fingerprint, shape.num_parts, shape.dim, shape.model_dump(mode="json")
         )
+        self._news = DecisionNews(self._store, self._run)
 
     def _detected(self, sources: Sources) -> Iterator[tuple[list[Frame], list[list[Detection]]]]:
         for frames in sources.batches(self._config.runtime.batch):
@@ -258,10 +260,16 @@ class Runner:
         self._decide()
 
     def _decide(self) -> None:
+        self._heed()
         for decision in self._matcher.decide():
             self._store.link(self._run, decision)
             self._count(decision)
         self._status.identities = len(self._identities)
+
+    def _heed(self) -> None:
+        """Follow what people decided about this run's tracks since the last time."""
+        if self._config.matching.enabled and (rulings := self._news.rulings()) is not None:
+            self._matcher.heed(rulings)
 
     def _count(self, decision: LinkDecision) -> None:
         self._actions[decision.action] += 1
@@ -272,6 +280,7 @@ class Runner:
         for camera, stage in self._stages.items():
             self._close(camera, stage.finish())
         self._decide()
+        self._heed()  # what people said meanwhile has the last word
 
     def _stage(self, camera: str) -> CameraStage:
         if camera not in self._stages:

@@ -42,17 +42,30 @@ def suffix_for(stream: VideoStream) -> str:
     Raises:
         SourceError: naming the codec, if neither can.
     """
-    for suffix, (name, _) in _FORMATS.items():
-        # Nothing is made on disk before the first packet.
-        with av.open(f"never-written{suffix}", "w", format=name) as container:
-            try:
+    for suffix in _FORMATS:
+        try:  # some streams are only refused when the header is written
+            with _open(os.devnull, suffix, stream) as container:
                 container.add_stream_from_template(stream, opaque=True)
-            except ValueError:
-                continue
-            return suffix
+                container.start_encoding()
+        except (ValueError, av.error.FFmpegError) as error:
+            log.debug("%s in %s: %s", codec_name(stream), suffix, error)
+            continue
+        return suffix
     raise SourceError(
-        f"{stream.codec_context.name} video fits neither MP4 nor Matroska and cannot be recorded"
+        f"{codec_name(stream)} video fits neither MP4 nor Matroska and cannot be recorded"
     )
+
+
+def codec_name(stream: VideoStream) -> str:
+    """The codec's own name (`av1`), not that of the decoder in use (`libdav1d`)."""
+    return str(stream.codec_context.codec.canonical_name)
+
+
+def _open(path: str, suffix: str, stream: VideoStream) -> OutputContainer:
+    name, options = _FORMATS[suffix]
+    if name == "mp4" and not stream.codec_context.codec.intra_only:
+        options = {**options, "movflags": options["movflags"] + "+frag_keyframe"}
+    return av.open(path, "w", format=name, options=options)
 
 
 class Segment:
@@ -70,13 +83,8 @@ class Segment:
             FFmpegError: if the format refuses the stream.
         """
         self.path = path
-        name, options = _FORMATS[path.suffix]
-        if name == "mp4" and not stream.codec_context.codec.intra_only:
-            options = {**options, "movflags": options["movflags"] + "+frag_keyframe"}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container: OutputContainer = av.open(
-            str(path), "w", format=name, options=options
-        )  # fmt: skip
+        self._container = _open(str(path), path.suffix, stream)
         self._stream = self._container.add_stream_from_template(stream, opaque=True)
         self._source = stream
         # Now, not with the first packet: PyAV might keep that one back, and it is only lent to us.

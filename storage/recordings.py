@@ -11,7 +11,6 @@ come behind it.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -101,8 +100,7 @@ def media_of(reader: StoreReader) -> Path:
 
 def row_of(row: AnyRow, media: Path) -> RecordingRow:
     """A row of `COLUMNS` as a record; `path` becomes absolute."""
-    values: Mapping[str, Any] = row._mapping
-    return RecordingRow(**{**values, "path": media / row.path})
+    return RecordingRow(**{**dict(row._mapping), "path": media / row.path})
 
 
 def begin_recording(
@@ -132,7 +130,7 @@ def begin_recording(
         StoreError: if the store cannot be written.
     """
     start = to_microsecond(start)
-    values = {
+    values: dict[str, Any] = {
         "camera": camera,
         "run": run,
         "start": start,

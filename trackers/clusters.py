@@ -175,8 +175,8 @@ class Clusters:
     def fresh_rows(self, a: int, b: int) -> list[int]:
         """Rows whose identity a merge of `a` and `b` would decide or change."""
         rows = self.members[a] + self.members[b]
+        kept = self._gallery.survivor(rows)
         identities = [self._gallery.entries[r].identity for r in rows]
-        kept = min((i for i in identities if i is not None), default=None)
         return [r for r, i in zip(rows, identities, strict=True) if i is None or i != kept]
 
     def best(self, index: int) -> Verdict:

@@ -53,6 +53,8 @@ class Gallery:
         self._squares = (self._distance, self._support, self._shared, self._conflicts)
         self._whereabouts = Whereabouts(places or {}, settings)
         self._vectors = Vectors()
+        self.confirmed: frozenset[int] = frozenset()  # identities that keep their id
+        self._parted: set[int] = set()  # tracks in the pairs of `part`
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -111,6 +113,25 @@ class Gallery:
         for row in rows:
             self.conflicts[row] = self.conflicts[:, row] = self._whereabouts.conflicts(row)
         return rows
+
+    def part(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
+        """People's word: no row of one side of a pair is the same person as one of the other.
+
+        Replaces what was said before; time and place still count.
+        """
+        rows = {e.tracklet.track: i for i, e in enumerate(self.entries)}
+        for row in (rows[track] for track in self._parted if track in rows):
+            self.conflicts[row] = self.conflicts[:, row] = self._whereabouts.conflicts(row)
+        self._parted = set()
+        for left, right in pairs:
+            self.conflicts[np.ix_(left, right)] = True
+            self.conflicts[np.ix_(right, left)] = True
+            self._parted |= {self.entries[row].tracklet.track for row in (*left, *right)}
+
+    def survivor(self, rows: Sequence[int]) -> int | None:
+        """The identity that rows go on with together: the lowest, a confirmed one first."""
+        known = {i for r in rows if (i := self.entries[r].identity) is not None}
+        return min(known & self.confirmed or known, default=None)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget all other rows; `rows` ascend."""

@@ -5,7 +5,8 @@ recent gallery. A cluster is an identity (`trackers.clusters` says how far apart
 two are). Two clusters may join if their distance is below the threshold, which
 sinks with the time between them, the evidence suffices, and no pair of their
 tracklets is impossible in time and space. The nearest join first; when in
-doubt, nothing is linked.
+doubt, nothing is linked. What people decided meanwhile is heeded
+(`trackers.people`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from trackers.allocator import IdAllocator
 from trackers.clusters import Clusters, Verdict
 from trackers.constraints import Coordinates
 from trackers.gallery import FAR, Gallery
-from trackers.records import LinkDecision, Tracklet
+from trackers.people import People
+from trackers.records import LinkDecision, Rulings, Tracklet
 from trackers.settings import MatchingSettings
 
 MATCHER = "crosscam-linkage-1"
@@ -44,12 +46,17 @@ class CrossCameraMatcher:
         self._threshold: float = settings.threshold
         self._identities = identities
         self._gallery = Gallery(settings, places)
+        self._people = People()
         self._waiting: dict[int, Tracklet] = {}
         self._unsettled: set[int] = set()  # identities to look at again at the next decision
 
     def add(self, tracklet: Tracklet) -> None:
         """Hand in a finished track, or a later state of one handed in before."""
         self._waiting[tracklet.track] = tracklet
+
+    def heed(self, rulings: Rulings) -> None:
+        """Follow what people decided: from the next decision on nothing goes against it."""
+        self._unsettled |= self._people.heed(rulings, self._gallery)
 
     def decide(self) -> list[LinkDecision]:
         """Decide about everything handed in since the last call.
@@ -63,6 +70,7 @@ class CrossCameraMatcher:
         waiting = [self._waiting[t] for t in sorted(self._waiting)]
         self._waiting = {}
         changed = set(self._gallery.take_in(waiting))
+        self._people.apply(self._gallery)
         clusters = self._initial_clusters()
         view = Clusters(self._gallery, clusters, self._active(clusters, changed), self._settings)
         joined: dict[int, Verdict] = {}
@@ -124,11 +132,9 @@ class CrossCameraMatcher:
         decisions = []
         for index in view.active():
             rows = view.members[index]
-            known = sorted(
-                {i for r in rows if (i := self._gallery.entries[r].identity) is not None}
-            )
-            identity = known[0] if known else self._identities.next_id()
-            founded = bool(known)
+            known = self._gallery.survivor(rows)
+            identity = self._identities.next_id() if known is None else known
+            founded = known is not None
             for row in rows:
                 entry = self._gallery.entries[row]
                 if entry.identity == identity:
@@ -140,6 +146,8 @@ class CrossCameraMatcher:
                     verdict = refused.get(index) or self._lonely(view, index, row)
                     decisions.append(self._founding(view, row, identity, verdict))
                     founded = True
+                if entry.identity is not None:
+                    self._people.follow(entry.identity, identity)
                 entry.identity = identity
         return decisions
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reid.records import PartEmbeddings
@@ -157,3 +158,22 @@ class LinkDecision:
     threshold: float | None
     reason: str
     matcher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rulings:
+    """What people decided while a run goes on, for the matcher to heed.
+
+    Attributes:
+        moved: track -> the identity it has now, for tracks that people put somewhere since the
+            last time. The ledger says so already.
+        confirmed: identities with a track that a person confirmed: they keep their id, and two of
+            them never become one.
+        apart: (track, identity) never to be linked.
+        distinct: (identity, identity) never to become one.
+    """
+
+    moved: Mapping[int, int]
+    confirmed: frozenset[int]
+    apart: frozenset[tuple[int, int]]
+    distinct: frozenset[tuple[int, int]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from reid.records import PartEmbeddings
 from storage import vectors
 from storage.alerts import NewAlert, save_hits
 from storage.sightings import tracks_by_id
+from storage.standing import rejected
 from storage.store import Store
 from storage.vectors import VectorBlock
 from storage.watch_rows import WatchRow, watch_queries, watches
@@ -90,8 +91,11 @@ class Watcher:
         self._queries: dict[int, PartEmbeddings] = {}
         self._warned: set[tuple[int, str]] = set()
 
-    def check(self) -> CheckReport:
+    def check(self, stop: Callable[[], bool] = lambda: False) -> CheckReport:
         """End what expired, cover the past of new watches, compare what is new with all.
+
+        Args:
+            stop: asked now and then in a long past, which then begins anew the next time.
 
         Raises:
             StoreError: if the store cannot be read or written; nothing half done stays.
@@ -103,6 +107,8 @@ class Watcher:
         for probe in active:
             if probe.watch.past is None:
                 for count, alerts in self._cover_past(probe, past):
+                    if stop():
+                        break
                     compared += count
                     for watch, ids in alerts.items():
                         raised.setdefault(watch, []).extend(ids)
@@ -188,10 +194,13 @@ class Watcher:
             return []
         rows = {row.id: row for row in tracks_by_id(self._reader, tracks)}
         best = self._reader.best_exemplars(tracks)
+        ruled_out = rejected(self._reader) if probe.watch.identity is not None else frozenset()
         hits: list[NewAlert] = []
         for i, track in enumerate(map(int, stored.tracks)):
             if track not in rows:
                 continue  # erased since
+            if (track, probe.watch.identity) in ruled_out:
+                continue  # a person said that it is somebody else
             pair = pair_evidence(
                 probe.embedding,
                 stored.embeddings[i],

@@ -1,15 +1,15 @@
 """Pictures and packets out of the recordings, by camera and stretch of time.
 
-A recording is a row of `recordings` and an MP4 file of one camera. A packet with presentation time
-t, counted from the segment's first packet, was captured at `start + t`. Where nothing was recorded there
-is a gap: no picture is made up. A file that retention removed in the meantime, or that cannot be
-read, is a gap with a warning.
+A recording is a row of `recordings` and a file of one camera. A packet with presentation time t,
+counted from the segment's first packet, was captured at `start + t`. Where nothing was recorded
+there is a gap: no picture is made up. A file that retention removed in the meantime, or that
+cannot be read, is a gap with a warning.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -89,6 +89,17 @@ class Footage:
         """The cameras with footage in [start, end], by id."""
         check_window(start, end)
         return sorted({row.camera for row in recordings(self._reader, None, start, end)})
+
+    def trimmed(self, cameras: Sequence[str], span: Span) -> Span:
+        """A stretch without what lies before and after all footage of it; as it is without any.
+
+        Raises:
+            DataError: as for `segments`.
+        """
+        found = [s for camera in cameras for s in self.spans(camera, span.start, span.end)]
+        if not found:
+            return span
+        return Span(min(s.start for s in found), max(s.end for s in found))
 
     def frames(self, camera: str, start: float, end: float) -> Iterator[FootageFrame]:
         """Every picture within [start, end], in the order of capture time.

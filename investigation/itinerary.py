@@ -199,6 +199,25 @@ def of_window(
     return sorted(found, key=lambda i: (i.start, i.tracks))
 
 
+def within(itinerary: Itinerary, start: float | None, end: float | None) -> Itinerary:
+    """The steps that touch [start, end], whole; numbers and gaps stay those of the whole way.
+
+    Raises:
+        StoreError: if there is none.
+    """
+    kept = tuple(
+        step
+        for step in itinerary.steps
+        if (start is None or step.end >= start) and (end is None or step.start <= end)
+    )
+    if not kept:
+        raise StoreError(
+            f"{itinerary.name} was not seen in that time; it was seen from "
+            f"{iso_text(itinerary.start)} to {iso_text(itinerary.end)}"
+        )
+    return Itinerary(itinerary.identity, kept)
+
+
 def stretches(itineraries: Sequence[Itinerary], margin: float) -> list[Span]:
     """When any of them was in sight, a little before and after; what then touches is one."""
     spans: list[Span] = []

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 
 from investigation.hold_command import add_hold_command
+from investigation.replay_command import add_replay
 from investigation.report_command import add_report
 from investigation.search_command import add_search
+from investigation.watch_command import add_watch_command
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,3 +16,5 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_report(commands)
     add_search(commands)
     add_hold_command(commands)
+    add_replay(commands)
+    add_watch_command(commands)

@@ -106,7 +106,7 @@ class Hit:
                 }
                 for number, part in enumerate(self.parts, 1)
             ],
-            "picture": None if self.exemplar is None else str(self.exemplar.path),
+            "picture": None if self.exemplar is None else str(self.exemplar.path.absolute()),
         }
 
 

@@ -44,8 +44,9 @@ UPRIGHT = {
 }
 BYTES, PIXELS = f"{MOST_BYTES // 1_000_000} MB", f"{MOST_PIXELS // 1_000_000} megapixels"
 
-# Pillow only warns where we refuse.
+# Pillow warns of what we refuse or can do without (damaged EXIF data): no news for a terminal.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ and through them the weights of Eqs. 2 and 11.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -145,20 +145,27 @@ def from_track(reader: StoreReader, track: int, fingerprint: str) -> Query:
     )
 
 
-def from_identity(reader: StoreReader, identity: int, fingerprint: str) -> Query:
+def from_identity(
+    reader: StoreReader,
+    identity: int,
+    fingerprint: str,
+    cameras: Collection[str] | None = None,
+) -> Query:
     """A query from all tracks that an identity has now; they are no hits.
 
     Args:
         reader: the store.
         identity: its id.
         fingerprint: of the model that the search uses.
+        cameras: only from what these saw; None is all.
 
     Raises:
-        StoreError: if no track has this identity.
+        StoreError: if no track (of these cameras) has this identity.
         DataError: if no picture of its tracks was good enough to be embedded.
         FingerprintMismatch: if another model embedded them.
     """
-    tracks = [row.id for row in reader.tracks(identity=identity)]
+    rows = reader.tracks(identity=identity)
+    tracks = [row.id for row in rows if cameras is None or row.camera in cameras]
     if not tracks:
         raise StoreError(f"store {reader.url} has no identity {identity}")
     subject = f"identity {identity}"

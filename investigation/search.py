@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from storage.audit import Audit
 from storage.models import iso_text
 from storage.queries import StoreReader
 from storage.sightings import tracks_by_id
+from storage.standing import rejected
 
 TOP = 20
 MOST = 200  # hits of one search: more is no list that a person reads
@@ -122,10 +123,10 @@ class SearchDesk:
         self._check_model()
         return from_track(self.reader, track, self.fingerprint)
 
-    def from_identity(self, identity: int) -> Query:
+    def from_identity(self, identity: int, cameras: Collection[str] | None = None) -> Query:
         """A query from an identity's tracks (see `queries.from_identity`)."""
         self._check_model()
-        return from_identity(self.reader, identity, self.fingerprint)
+        return from_identity(self.reader, identity, self.fingerprint, cameras)
 
     # ---- the search ----------------------------------------------------------------------------
 
@@ -133,7 +134,8 @@ class SearchDesk:
         """The tracks that look most like the query, best first.
 
         Eq. 2 chooses among all that pass the filters, Eq. 15 puts in order the first n, which are
-        the model's own number (`model.top_n`) or as many as are asked for.
+        the model's own number (`model.top_n`) or as many as are asked for. The query's own tracks
+        are no hits, nor is what people ruled out (see `storage.standing`).
 
         Args:
             query: whom to search for.
@@ -151,8 +153,9 @@ class SearchDesk:
         gallery = self._follow()
         if gallery is None:
             return []
-        found = gallery.search(probe, top + len(query.tracks), filters)[0]
-        chosen = [match.track for match in found if match.track not in query.tracks]
+        left_out = query.tracks | self._ruled_out(query)
+        found = gallery.search(probe, top + len(left_out), filters)[0]
+        chosen = [match.track for match in found if match.track not in left_out]
         return self._hits(probe, chosen[:top])
 
     def unsearched(self) -> tuple[str, ...]:
@@ -160,6 +163,18 @@ class SearchDesk:
         return tuple(
             m.fingerprint for m in self.reader.models() if m.fingerprint != self.fingerprint
         )
+
+    def _ruled_out(self, query: Query) -> set[int]:
+        """Tracks that people said are not the query's identity, and those of identities that they
+        said its own tracks are not.
+        """
+        if not query.identities:
+            return set()
+        pairs = rejected(self.reader)
+        tracks = {track for track, identity in pairs if identity in query.identities}
+        for other in {identity for track, identity in pairs if track in query.tracks}:
+            tracks.update(row.id for row in self.reader.tracks(identity=other))
+        return tracks
 
     def _hits(self, probe: PartEmbeddings, tracks: Sequence[int]) -> list[Hit]:
         """Measure the chosen again, in double precision, part by part."""

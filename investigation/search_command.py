@@ -108,7 +108,7 @@ def search(options: argparse.Namespace) -> int:
     from storage.store import Store
 
     check_top(options.top)
-    _check_images(options)
+    check_images(options)
     # The reader first: it does not make a store where there is none. The writer before the search:
     # who cannot be written down does not get to see.
     with (
@@ -119,7 +119,7 @@ def search(options: argparse.Namespace) -> int:
         detector = DetectorSettings(name=options.detector)
         desk = SearchDesk(reader, options.weights, detector, options.device)
         try:
-            query = _query(desk, options)
+            query = query_of(desk, options)
         except SeveralPeople as several:
             if options.json:
                 _print_people(several)
@@ -144,7 +144,7 @@ def search(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_images(options: argparse.Namespace) -> None:
+def check_images(options: argparse.Namespace) -> None:
     """Options that belong to photos only."""
     from reid.errors import ConfigError
 
@@ -163,7 +163,8 @@ def _check_images(options: argparse.Namespace) -> None:
         )
 
 
-def _query(desk: SearchDesk, options: argparse.Namespace) -> Query:
+def query_of(desk: SearchDesk, options: argparse.Namespace) -> Query:
+    """Whom `--track`, `--identity` or `--image` with `--person` and `--crop` name."""
     if options.track is not None:
         return desk.from_track(options.track)
     if options.identity is not None:
@@ -210,16 +211,18 @@ def _print_table(query: Query, hits: Sequence[Hit]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from storage.models import iso_text
+
     console = Console(highlight=False)
     if not hits:
         console.print(f"{query.subject}: nothing found that passes the filters.", markup=False)
         return
     table = Table(title=Text(f"Who looks like {query.subject}"))
-    for name, justify in (
-        ("#", "right"), ("verdict", "left"), ("distance", "right"), ("camera", "left"),
-        ("place", "left"), ("seen (UTC)", "left"), ("track", "right"), ("identity", "right"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify)
+    for name in ("#", "verdict", "distance", "camera", "place", "seen (UTC)", "track", "identity"):
+        right = name in ("#", "distance", "track", "identity")
+        table.add_column(
+            name, justify="right" if right else "left", no_wrap=name.startswith("seen")
+        )
     for hit in hits:
         table.add_row(
             str(hit.rank),
@@ -227,15 +230,9 @@ def _print_table(query: Query, hits: Sequence[Hit]) -> None:
             f"{hit.distance:.3f}",
             Text(hit.camera),
             Text(hit.place or ""),
-            f"{_clock(hit.start)} – {_clock(hit.end)[11:]}",
+            iso_text(hit.time)[:19].replace("T", " "),
             str(hit.track),
             "" if hit.identity is None else str(hit.identity),
         )
     console.print(table)
     console.print(SAID, markup=False)
-
-
-def _clock(seconds: float) -> str:
-    from storage.models import iso_text
-
-    return iso_text(seconds)[:19].replace("T", " ")

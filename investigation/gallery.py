@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from investigation.columns import Columns
 from investigation.filters import Filters
+from investigation.grace import Grace
 from reid.errors import CrosscamError, FingerprintMismatch, StoreError
 from reid.index.gallery import GalleryIndex
 from reid.index.search import Found
@@ -80,6 +81,7 @@ class StoreGallery:
         self._training: threading.Thread | None = None
         self._index: GalleryIndex | None = None
         self._columns = Columns()
+        self._grace = Grace()
         self._row_of: dict[int, int] = {}
         self._open: set[int] = set()  # tracks that may still grow
         self._revision = 0
@@ -104,7 +106,7 @@ class StoreGallery:
         return self._index is not None and self._index.approximate
 
     def __len__(self) -> int:
-        return 0 if self._index is None else len(self._index)
+        return len(self._row_of)
 
     def refresh(self) -> int:
         """Follow the store; returns how many tracklets were added, replaced or dropped.
@@ -113,7 +115,11 @@ class StoreGallery:
             StoreError: if the store cannot be read, or stored bytes do not fit the model.
         """
         with self._lock:
-            changed = self._follow()
+            try:
+                changed = self._follow()
+            finally:
+                if self._index is not None and (stale := self._grace.free()):
+                    self._index.remove(stale)
         if changed:
             self._train()
         return changed
@@ -141,8 +147,9 @@ class StoreGallery:
             )
         if index is None or n < 1:
             return [[] for _ in range(len(probes))]
-        allowed = None if where is None or where.empty else self._columns.passing(where)
-        found = index.search(probes, n + SPARE, exact=exact, allowed=allowed)
+        with self._grace.search():
+            allowed = None if where is None or where.empty else self._columns.passing(where)
+            found = index.search(probes, n + SPARE, exact=exact, allowed=allowed)
         return [self._matches(found, probe, n) for probe in range(len(probes))]
 
     def embeddings(self, tracks: Sequence[int]) -> PartEmbeddings | None:
@@ -192,7 +199,7 @@ class StoreGallery:
         rows = index.add(embeddings)
         self._row_of.update(zip(tracks, rows.tolist(), strict=True))
         if old:
-            index.remove(old)
+            self._grace.leave(old)
         self._open.difference_update(tracks)
         self._open.update(block.tracks[~block.closed].tolist())
 

@@ -16,17 +16,22 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, text
 
 from reid.errors import StoreError
-from storage.models import EPOCH, MICROSECOND, Track
+from storage.models import EPOCH, MICROSECOND, Run, Track
 
 BLOCK = 4096  # rows read at once: 25 MB
 _ASKED = 500  # tracks asked for in one statement
 _TEXT = 27  # characters of a time in SQLite
 
-_COLUMNS = """
-    SELECT e.track, t.run, t.camera, t.start, t."end", t.closed, e.parts, e.global_parts, e.quality
-    FROM tracklets e JOIN tracks t ON t.id = e.track
-    WHERE e.model = :model AND {which} {reruns}
-    ORDER BY {order}
+# Of a run that is over no track grows, though a crash may have left it open.
+_ENDED = "(t.closed OR t.run NOT IN (SELECT id FROM runs WHERE status = 'running'))"
+# CROSS JOIN fixes SQLite's order, and `|| ''` keeps it from the index of models: nearly all
+# embeddings are of one model, while those above a revision are few.
+_COLUMNS = f"""
+    SELECT e.track, t.run, t.camera, t.start, t."end", {_ENDED},
+        e.parts, e.global_parts, e.quality
+    FROM tracklets e CROSS JOIN tracks t
+    WHERE t.id = e.track AND e.model || '' = :model AND {{which}} {{reruns}}
+    ORDER BY {{order}}
 """
 _NO_RERUNS = "AND t.run NOT IN (SELECT id FROM runs WHERE rerun_of IS NOT NULL)"
 
@@ -39,7 +44,7 @@ class VectorBlock:
         tracks, runs: (N,) int64.
         cameras: N ids.
         start, end: (N,) float64, UTC seconds.
-        closed: (N,) bool; a track that is not closed goes on growing.
+        closed: (N,) bool; a track that is not goes on growing.
         parts, global_parts: (N, K, d) float16, as stored.
         quality: (N, K) float16.
     """
@@ -138,8 +143,12 @@ def ends(connection: Connection, tracks: Iterable[int]) -> list[tuple[int, float
     found: list[tuple[int, float, bool]] = []
     for first in range(0, len(wanted), _ASKED):
         chosen = Track.id.in_(wanted[first : first + _ASKED])
-        rows = connection.execute(select(Track.id, Track.end, Track.closed).where(chosen))
-        found += [(row.id, row.end, row.closed) for row in rows]
+        rows = connection.execute(
+            select(Track.id, Track.end, Track.closed | (Run.status != "running"))
+            .join(Run, Run.id == Track.run)
+            .where(chosen)
+        )
+        found += [(track, end, bool(closed)) for track, end, closed in rows]
     return found
 
 

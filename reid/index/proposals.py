@@ -83,6 +83,13 @@ class Sample:
     unit: Tensor
     share: Tensor
 
+    def without(self, rows: Ints) -> Sample:
+        """The others; the last ones stay, or there is no level to be guessed."""
+        kept = ~np.isin(self.rows, rows)
+        if kept.all() or kept.sum() < FEWEST_LEVELS:
+            return self
+        return Sample(self.rows[kept], self.unit[kept], self.share[kept])
+
 
 class Proposals:
     """A trained FAISS index over the rows of a gallery. `GalleryIndex` holds the writers' lock."""
@@ -150,6 +157,7 @@ class Proposals:
         with self._lock:
             for index in self._shards:
                 index.remove_ids(faiss.IDSelectorBatch(rows))
+            self._sample = self._sample.without(rows)
 
     @property
     def code_bytes(self) -> int:

@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import av.error
@@ -209,8 +210,9 @@ class Tape:
         try:
             segment = Segment(row.path, stream)
         except (av.error.FFmpegError, OSError):
-            row.path.unlink(missing_ok=True)
             drop_recording(self._store, row.id)
+            with suppress(OSError):
+                row.path.unlink()
             raise
         self._current = _Current(row, segment, packet, capture, self._step)
         return self._current
@@ -335,8 +337,9 @@ def settle(store: Store, row: RecordingRow) -> None:
     """
     found = measure(row.path)
     if found is None:
-        row.path.unlink(missing_ok=True)
         drop_recording(store, row.id)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            row.path.unlink()
         return
     grow_recording(
         store, row.id, row.start, row.start + found.seconds, found.bytes, closed=True
@@ -356,5 +359,6 @@ def repair(store: Store) -> int:
         except OSError as error:
             log.warning("camera %s: recording %s: %s", row.camera, row.path, error)
     if rows:
+        store.flush()
         log.warning("closed %d recordings that a run that was killed left open", len(rows))
     return len(rows)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -24,10 +24,10 @@ from pipeline.redact import SourceUrl
 from pipeline.settings import RecordingSettings
 from pipeline.sources import Sources
 from reid.errors import ConfigError
+from storage.recordings import RecordingRow, begin_recording, recordings
 from storage.records import CameraRow
-from storage.recordings import RecordingRow, recordings
 from storage.store import Store
-from tests.pipeline.numbered_videos import number_of, picture, write_video
+from tests.pipeline.numbered_videos import number_of, picture
 
 ROOT = Path(__file__).parent.parent.parent
 START = 1714550400.0  # 2024-05-01T08:00:00Z
@@ -198,6 +198,209 @@ def test_time_stamps_that_step_back_begin_a_new_segment(store, tmp_path, gop):
 def test_a_device_cannot_be_recorded_and_says_so(store):
     with pytest.raises(ConfigError, match=r"camera desk \(device:0\).*record: false"):
         record(store, camera("desk", "device:0", start_time=None))
+
+
+def test_a_stream_that_begins_in_the_middle_is_recorded_from_its_first_key_frame(
+    store, tmp_path, gop
+):
+    whole, cut = gop(frames=40), tmp_path / "cut.ts"
+    with av.open(str(whole)) as origin, av.open(str(cut), "w") as out:
+        stream = origin.streams.video[0]
+        copy = out.add_stream_from_template(stream, opaque=True)
+        for index, packet in enumerate(origin.demux(stream)):
+            if packet.size and index >= 4:
+                packet.stream = copy
+                out.mux(packet)
+    record(store, camera("a", cut))
+    found = rows(store)
+    assert len(recorded(found)) == 30, "from the second group of ten"
+    with av.open(str(found[0].path)) as container:
+        first = next(container.decode(video=0))
+    assert number_of(first.to_ndarray(format="bgr24")) == 10
+
+
+def test_a_folder_in_the_way_is_that_cameras_trouble_alone(store, gop, caplog):
+    (store.media / "recordings").mkdir(parents=True)
+    (store.media / "recordings" / "a").write_text("in the way")
+    tapes, frames = record(store, camera("a", gop("a.mp4", 40)), camera("b", gop("b.mp4", 40)))
+    assert len(frames) == 80
+    assert set(tapes.problems()) == {"a"}
+    assert not rows(store, "a"), "no row without a file"
+    assert len(recorded(rows(store, "b"))) == 40
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == [
+        "camera a: recording stopped: Not a directory; tried again every 30 s"
+    ]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 400 kB."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small tmpfs needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_run(small_disk, tmp_path, gop, caplog):
+    with Store.open(f"sqlite:///{tmp_path / 's.db'}", small_disk / "media") as store:
+        tapes, frames = record(store, camera("a", gop(frames=160)), segment=4.0)
+        assert len(frames) == 160
+        assert tapes.problems() == {"a": "recording stopped: No space left on device"}
+        assert caplog.text.count("No space left") == 1
+        found = rows(store)
+        assert found and all(r.closed for r in found)
+        for row in found:  # what stands in the store can be played, up to where it says
+            assert row.bytes == row.path.stat().st_size
+            count = len(packets(row.path))
+            assert row.end - row.start == pytest.approx(count / 10, abs=0.21)
+
+
+def test_recording_goes_on_when_the_trouble_is_over(store, gop, monkeypatch, caplog):
+    monkeypatch.setattr(recorder_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(recorder_module, "GROW_SECONDS", 0.0)
+    block = store.media / "recordings"
+    block.write_text("in the way")
+
+    def free(tapes, taken):
+        if len(taken) == 40:
+            block.unlink()
+        return False
+
+    tapes, _ = record(store, camera("a", gop()), until=free)
+    assert tapes.problems() == {}
+    found = rows(store)
+    assert found[-1].end == pytest.approx(START + 8, abs=1e-3)
+    assert 3.0 <= found[0].start - START <= 6.0
+    assert caplog.text.count("recording stopped") == 1
+
+
+KILLED = """
+import sys, time
+from tests.pipeline.test_recorder import *
+with Store.open(sys.argv[1]) as store:
+    def slowly(tapes, taken):
+        sys.stdout.write(f"{len(taken)}\\n")
+        sys.stdout.flush()
+        time.sleep(0.05)
+    record(store, camera("a", sys.argv[2]), segment=3.0, until=slowly)
+"""
+
+
+def test_kill_9_leaves_what_was_recorded_playable_and_the_next_start_closes_it(tmp_path, gop):
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    command = [sys.executable, "-c", KILLED, url, str(gop(frames=100))]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if int(line) >= 40:
+                process.send_signal(signal.SIGKILL)
+                break
+    with Store.open(url) as store:
+        first, second = rows(store)
+        assert first.closed and not second.closed, "killed within the second segment"
+        run = store.begin_run({}, [CameraRow("a", "a.mp4")])
+        assert repair(store) == 1
+        assert repair(store) == 0
+        assert all(r.closed and r.bytes == r.path.stat().st_size for r in rows(store))
+        _, second = rows(store)
+        with av.open(str(second.path)) as container:
+            numbers = [number_of(f.to_ndarray(format="bgr24")) for f in container.decode(video=0)]
+        # 40 frames were handed out, so their packets were read; a fragment is a second at most.
+        assert numbers == list(range(30, 30 + len(numbers)))
+        assert numbers[-1] + 1 >= 40 - 10
+        assert second.end - second.start == pytest.approx(len(numbers) / 10, abs=0.21)
+        store.finish_run(run)
+
+
+def test_a_segment_that_never_came_to_a_picture_goes(store, gop):
+    """Killed between the row and the first fragment."""
+    run = store.begin_run({}, [CameraRow("a", "a.mp4")])
+    row = begin_recording(
+        store, camera="a", run=run, start=START, codec="h264", width=8, height=8, suffix=".mp4"
+    )
+    row.path.parent.mkdir(parents=True)
+    row.path.write_bytes(b"")
+    assert repair(store) == 0, "its run goes on"
+    store.finish_run(run)
+    assert repair(store) == 1
+    assert not rows(store) and not row.path.exists()
+
+
+def units(data, prefixed):
+    """The NAL units of an H.264 packet: behind lengths (MP4) or start codes (RTSP)."""
+    if not prefixed:
+        return [part for part in re.split(b"\0?\0\0\1", data) if part]
+    found, position = [], 0
+    while position < len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        found.append(data[position + 4 : position + 4 + length])
+        position += 4 + length
+    return found
+
+
+def test_a_live_camera_is_recorded_whole_though_frames_are_dropped(rtsp, store):
+    """Another client of the same stream says what was sent."""
+    server = rtsp(fps=25)
+    sent, ready, done = [], threading.Event(), threading.Event()
+
+    def listen():
+        with av.open("rtsp://" + server.address, options={"rtsp_transport": "tcp"}) as container:
+            for packet in container.demux(container.streams.video[0]):
+                sent.append(units(bytes(packet), prefixed=False))
+                ready.set()
+                if done.is_set() and len(sent) > 20:
+                    return
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    assert ready.wait(20)
+
+    def slowly(tapes, taken):
+        time.sleep(0.3)
+        return len(taken) >= 14
+
+    began = time.time()
+    record(store, camera("a", "rtsp://" + server.address), until=slowly)
+    ended = time.time()
+    found = rows(store)
+    assert len(found) >= 2
+    kept = [units(data, prefixed=True) for data, _ in recorded(found)]
+    assert len(kept) > 60, "25 a second came, 3 were looked at"
+    deadline = time.monotonic() + 20
+    while sent[-len(kept) :].count(kept[-1]) == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    done.set()
+    listener.join(10)
+    # GStreamer's server loses the x264 banner (an SEI unit) of a client's very first packet.
+    matching = [i for i in range(1, len(sent)) if sent[i : i + len(kept) - 1] == kept[1:]]
+    assert len(matching) == 1
+    assert all(unit in sent[matching[0] - 1] for unit in kept[0])
+    times = [when for _, when in recorded(found)]
+    assert np.diff(times) == pytest.approx(0.04, abs=0.02), "no gap where a segment ends"
+    assert began - 2 < times[0] and times[-1] < ended + 0.1
+
+
+def test_a_reconnect_begins_a_new_segment(rtsp, store):
+    server = rtsp(fps=10)
+    quick = {"reconnect_min": 0.1, "reconnect_max": 0.3, "read_timeout": 2.0}
+    state = {}
+
+    def again(tapes, taken):
+        if len(taken) == 15:
+            server.kill()
+            state["killed"] = time.time()
+            server.start()
+        return len(taken) >= 30
+
+    record(store, camera("a", "rtsp://" + server.address, **quick), segment=600, until=again)
+    first, second = rows(store)
+    assert first.closed and second.closed
+    assert first.end < state["killed"] + 0.5 < second.end
+    assert second.start >= first.end - 0.05
 
 
 def test_old_footage_is_not_recorded_only_to_be_deleted(store, gop, caplog):

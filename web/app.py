@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 
 from reid.errors import CrosscamError
@@ -18,7 +19,22 @@ from web.access import check_routes
 from web.desk import Desk
 from web.errors import answer
 from web.gate import Gate
-from web.routes import account, api, audit, docs, groups, home, live, sign_in, users
+from web.room import SearchRoom
+from web.routes import (
+    account,
+    api,
+    audit,
+    decisions,
+    docs,
+    evidence,
+    groups,
+    home,
+    live,
+    pictures,
+    search,
+    sign_in,
+    users,
+)
 from web.settings import WebSettings
 
 # Every router of the application: a route in none of them does not exist.
@@ -27,6 +43,10 @@ ROUTERS = (
     home.router,
     sign_in.router,
     live.router,
+    search.router,
+    evidence.router,
+    decisions.router,
+    pictures.router,
     account.router,
     users.router,
     groups.router,
@@ -53,6 +73,8 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
     """
     check_routes(ROUTERS)
     static.files()
+    # A photo that somebody uploads stays in memory: never in a temporary file of the machine.
+    MultiPartParser.spool_max_size = settings.upload_limit
     desk = Desk(settings, store_url, media)
 
     @asynccontextmanager
@@ -77,6 +99,7 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
         ),
     )
     app.state.desk = desk
+    app.state.room = SearchRoom(desk)
     for router in ROUTERS:
         app.include_router(router)
     return app

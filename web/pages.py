@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 from storage.accounts import Role
 from web.access import visitor_of
 from web.static import static_url
+from web.words import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Place:
 
 NAVIGATION = (
     Place("Live", "/live", Role.VIEWER),
+    Place("Search", "/search", Role.INVESTIGATOR),
+    Place("Decisions", "/decisions", Role.INVESTIGATOR),
     Place("Users", "/users", Role.ADMINISTRATOR),
     Place("Camera groups", "/groups", Role.ADMINISTRATOR),
     Place("Audit", "/audit", Role.ADMINISTRATOR),
@@ -104,6 +107,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(moment=moment, clock=clock, iso=iso, span=span, plain=plain)
+    environment.filters.update(decision=told)
     environment.globals.update(static=static_url, Role=Role)
     return environment
 

@@ -59,6 +59,14 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="NAME",
         help="a further name by which browsers may call this server (again for each)",
     )
+    parser.add_argument(
+        "--weights", default="default", help="model of the searches: default, or a file"
+    )
+    parser.add_argument(
+        "--detector", default="auto", metavar="NAME",
+        help="what finds people in photos; as detector.name in pipeline.yaml (default: auto)",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     # For `crosscam run --serve`: the pages end when the run's end of this pipe closes.
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(function=serve)
@@ -94,6 +102,9 @@ def serve(options: argparse.Namespace) -> int:
             port=options.port,
             base_url=options.base_url,
             allowed_hosts=tuple(options.allowed_host),
+            weights=options.weights,
+            detector=options.detector,
+            device=options.device,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -53,6 +53,24 @@ class WebSettings(StrictModel):
         title="Upload limit",
         description="Bytes of a request, at most, from somebody who is signed in.",
     )
+    weights: str = Field(
+        default="default",
+        min_length=1,
+        title="Model",
+        description="`default` or a model file; has to be the model of the store's embeddings.",
+    )
+    detector: str = Field(
+        default="auto",
+        min_length=1,
+        title="Detector",
+        description="Finds people in photos; as `detector.name` of pipeline.yaml.",
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        title="Device",
+        description="Of the model: `auto`, `cpu`, `cuda` or `cuda:N`.",
+    )
     password_time: int = Field(
         default=3, ge=1, title="argon2 passes", description="Lower it in tests alone."
     )

@@ -1,0 +1,13 @@
+"""Ids in addresses and forms: what no database could hold is refused by its name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Form, Path, Query
+
+BEYOND = 2**63
+
+InPath = Annotated[int, Path(ge=1, lt=BEYOND)]
+InQuery = Annotated[int | None, Query(ge=1, lt=BEYOND)]
+InForm = Annotated[int | None, Form(ge=1, lt=BEYOND)]

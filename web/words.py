@@ -1,0 +1,34 @@
+"""Decisions in words, as the pages tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.decision_rows import DecisionRow
+
+MOST_NAMED = 12
+
+
+def told(row: DecisionRow) -> str:
+    """A decision as a sentence without its reason."""
+    which = _tracks(row.tracks)
+    if row.action == "undo":
+        return f"Decision {row.undoes} undone"
+    if not row.tracks:
+        return f"{row.action.capitalize()}; what it was about was erased"
+    if row.action == "confirm":
+        moved = f", before identity {row.other}" if row.other is not None else ""
+        return f"{which} confirmed as identity {row.identity}{moved}"
+    if row.action == "reject":
+        return f"{which} rejected for identity {row.identity}, now identity {row.other}"
+    if row.action == "merge":
+        return f"Identity {row.other} merged into identity {row.identity} ({which.lower()})"
+    if row.action == "split":
+        return f"{which} split off from identity {row.identity}, now identity {row.other}"
+    return f"{row.action}: {which}"
+
+
+def _tracks(tracks: Sequence[int]) -> str:
+    named = ", ".join(str(track) for track in tracks[:MOST_NAMED])
+    more = f" and {len(tracks) - MOST_NAMED} more" if len(tracks) > MOST_NAMED else ""
+    return f"{'Track' if len(tracks) == 1 else 'Tracks'} {named}{more}"

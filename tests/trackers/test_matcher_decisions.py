@@ -83,6 +83,16 @@ def test_a_rejection_follows_the_matchers_own_merges():
     assert home(found) == {1: 1, 2: 1, 3: 60}
 
 
+def test_a_rejected_track_that_was_forgotten_comes_back_as_rejected():
+    found = matcher(window=50.0)
+    run(found, seen(2, 1, 0), seen(3, 1, 40))
+    found.heed(rulings({2: 50}, apart={(2, 1)}, distinct={(50, 1)}))
+    run(found, seen(8, 8, 70))
+    assert home(found) == {3: 1, 8: 2}
+    back = tracklet(2, "camera 2", 0, 75, embedding(1, seed=2))
+    assert run(found, back)[2].identity not in (1, 2)
+
+
 def test_an_undone_rejection_lets_the_two_join():
     found = matcher()
     run(found, seen(1, 1, 0), seen(2, 1, 10))

@@ -53,7 +53,7 @@ def sweep_files(store: Store, reader: StoreReader, dry_run: bool = False) -> Swe
     files = {p.relative_to(media).as_posix(): p for p in _files(media / FOLDER)}
     with reader.connection() as connection:
         found = connection.execute(select(Recording.path, Recording.closed))
-        rows = dict(found)
+        rows = {row.path: row.closed for row in found}
     half = {name.removesuffix(GONE): path for name, path in files.items() if name.endswith(GONE)}
     finished, restored = [], []
     for name, path in sorted(half.items()):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from storage.decide_command import add_decide
 from storage.export_command import add_export
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this room's sub-commands to the front door's parser."""
     add_export(commands)
+    add_decide(commands)

@@ -117,6 +117,8 @@ def test_modules_stay_readable() -> None:
         "search",
         "hold",
         "retention",
+        "decide",
+        "watch",
     ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from investigation.case_command import add_case
 from investigation.hold_command import add_hold_command
 from investigation.replay_command import add_replay
 from investigation.report_command import add_report
@@ -17,4 +18,5 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_search(commands)
     add_hold_command(commands)
     add_replay(commands)
+    add_case(commands)
     add_watch_command(commands)

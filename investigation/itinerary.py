@@ -176,6 +176,18 @@ def of_track(reader: StoreReader, track: int, cameras: Collection[str] | None = 
     return _itinerary(reader, None, rows)
 
 
+def alone(reader: StoreReader, track: int) -> Itinerary:
+    """One track by itself, whatever identity it has.
+
+    Raises:
+        StoreError: if there is no such track.
+    """
+    rows = tracks_by_id(reader, [track])
+    if not rows:
+        raise StoreError(f"store {reader.url} has no track {track}")
+    return _itinerary(reader, None, rows)
+
+
 def of_window(
     reader: StoreReader, start: float, end: float, cameras: Collection[str] | None = None
 ) -> list[Itinerary]:
@@ -258,16 +270,23 @@ def _itinerary(reader: StoreReader, identity: int | None, tracks: Sequence[Track
 
 
 def visits(tracks: Sequence[TrackRow]) -> list[list[TrackRow]]:
-    """Tracks as visits to one camera each, by start: a short break does not end a visit."""
+    """Tracks as visits to one camera each, by start.
+
+    A short break does not end a visit, unless another camera saw the person come in the meantime.
+    """
     found: list[list[TrackRow]] = []
     current: dict[str, list[TrackRow]] = {}
+    begun: dict[str, float] = {}  # camera -> start of its newest track
     for track in sorted(tracks, key=lambda t: (t.start, t.id)):
         visit = current.get(track.camera)
-        if visit is not None and track.start - max(t.end for t in visit) <= TOGETHER:
+        last = max((t.end for t in visit), default=0.0) if visit else 0.0
+        elsewhere = max((s for c, s in begun.items() if c != track.camera), default=float("-inf"))
+        if visit is not None and track.start - last <= TOGETHER and elsewhere <= last:
             visit.append(track)
         else:
             current[track.camera] = [track]
             found.append(current[track.camera])
+        begun[track.camera] = track.start
     return found
 
 

@@ -109,6 +109,20 @@ def test_stretches(reader: StoreReader) -> None:
     assert spans == [Span(T - 2, T + 32), Span(T + 88, T + 102), Span(T + 198, T + 212)]
 
 
+def test_a_visit_elsewhere_ends_a_visit(tmp_path: Path) -> None:
+    """Gate, hall, gate within seconds was once told as one long visit to the gate."""
+    with Store.open(f"sqlite:///{tmp_path / 'other.db'}") as store:
+        run = store.begin_run({}, [CameraRow("gate", "g.mp4"), CameraRow("hall", "h.mp4")])
+        for track, camera, start, end in ((1, "gate", 0, 4), (2, "hall", 5, 7), (3, "gate", 8, 9)):
+            add_track(store, run, track, camera, T + start, T + end)
+            store.link(run, decision(track, 1))
+        store.flush()
+        steps = of_identity(store.reader(), 1).steps
+    assert [(s.camera, s.tracks, s.gap) for s in steps] == [
+        ("gate", (1,), 0), ("hall", (2,), 1), ("gate", (3,), 1)
+    ]  # fmt: skip
+
+
 def test_nobody(reader: StoreReader) -> None:
     with pytest.raises(StoreError, match="identity 9 has no track"):
         of_identity(reader, 9)

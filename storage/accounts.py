@@ -239,7 +239,8 @@ class Accounts:
                 details["groups"] = sorted(groups)
             if disabled:
                 connection.execute(delete(Session).where(Session.user == user))
-            _keep_an_administrator(connection, before.name)
+            if before.role is Role.ADMINISTRATOR and not before.disabled:
+                _keep_an_administrator(connection, before.name)
             if details:
                 _note(connection, by, f"user {before.name}", reason, details)
             return one_user(connection, user)
@@ -344,10 +345,9 @@ def _users(connection: Connection, chosen: object = None) -> list[UserRow]:
 
 
 def _keep_an_administrator(connection: Connection, name: str) -> None:
-    left = select(func.count()).where(
-        User.role == Role.ADMINISTRATOR.word, User.disabled.is_(False)
-    )
-    if not connection.execute(left).scalar_one():
+    left = select(User.id).where(User.role == Role.ADMINISTRATOR.word, User.disabled.is_(False))
+    # Locked: two who disable each other at once, from two processes, must not both succeed.
+    if not connection.execute(left.with_for_update()).all():
         raise AccountError(f"user {name!r} is the last administrator who may sign in")
 
 

@@ -210,8 +210,9 @@ class Links:
             if found is None:
                 raise AccountError(DEAD_LINK)
             values = {"used": to_microsecond(now), "revoked": to_microsecond(now)}
-            chosen = ApiToken.token == digest(secret)
-            connection.execute(update(ApiToken).where(chosen).values(values))
+            unused = (ApiToken.token == digest(secret)) & ApiToken.used.is_(None)
+            if connection.execute(update(ApiToken).where(unused).values(values)).rowcount != 1:
+                raise AccountError(DEAD_LINK)
             connection.execute(update(User).where(User.id == found.id).values(password=hashed))
             connection.execute(delete(Session).where(Session.user == found.id))
             by = By(found.name, address)

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import av
-import av.error
 import numpy as np
-from av.container import InputContainer
 from numpy.typing import NDArray
 
 from reid.errors import DataError, SourceError
 from storage.models import iso_text
 from storage.queries import StoreReader
+from storage.recorded_video import ROUNDING, decode, opened
 from storage.recordings import RecordingRow, recordings
 
 if TYPE_CHECKING:
@@ -33,7 +30,6 @@ log = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
 
 JOINED = 0.5  # seconds between two segments that still count as one stretch
-_ROUNDING = 1e-3  # seconds; times are kept to the microsecond, a stream's clock to less
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,15 +110,15 @@ class Footage:
         return self._frames(rows, start, end)
 
     def _frames(self, rows: list[RecordingRow], start: float, end: float) -> Iterator[FootageFrame]:
-        last = start - 2 * _ROUNDING
+        last = start - 2 * ROUNDING
         for row in rows:
             if row.closed and row.end <= last:
                 continue
             try:
-                for frame in decode(row, max(start, last), end):
-                    if frame.time > last + _ROUNDING:
-                        last = frame.time
-                        yield frame
+                for picture in decode(row, max(start, last), end):
+                    if picture.time > last + ROUNDING:
+                        last = picture.time
+                        yield FootageFrame(row.camera, picture.time, picture.image())
             except SourceError as error:
                 log.warning("%s", error)
 
@@ -186,77 +182,3 @@ def joined(spans: Iterator[Span]) -> list[Span]:
         elif span.end >= span.start:
             found.append(span)
     return found
-
-
-@contextmanager
-def opened(row: RecordingRow) -> Iterator[tuple[InputContainer, Any]]:
-    """A recording's container and video stream.
-
-    Raises:
-        SourceError: naming camera and file, if it is gone or cannot be read.
-    """
-    what = f"camera {row.camera}, recording {row.path}"
-    try:
-        container = av.open(str(row.path))
-    except (av.error.FFmpegError, OSError) as error:
-        gone = "" if row.path.exists() else "it is no longer there"
-        reason = gone or getattr(error, "strerror", None) or type(error).__name__
-        raise SourceError(f"{what}: {reason}") from None
-    try:
-        if not container.streams.video:
-            raise SourceError(f"{what}: holds no video")
-        try:
-            yield container, container.streams.video[0]
-        except av.error.FFmpegError as error:
-            raise SourceError(f"{what}: reading failed: {error.strerror}") from None
-    finally:
-        container.close()
-
-
-def wind(container: InputContainer, stream: Any, seconds: float) -> int:
-    """Go to the key frame at or before `seconds` after the segment's first packet.
-
-    Returns:
-        Presentation time of that first packet in the stream's ticks: the zero of `seconds`.
-    """
-    base = lag = 0
-    for packet in container.demux(stream):
-        if packet.pts is not None:
-            base = int(packet.pts)
-            # FFmpeg finds by decoding time, which runs ahead where pictures wait for others.
-            lag = base - int(packet.dts) if packet.dts is not None else 0
-            break
-    ticks = base - lag + int(max(0.0, seconds) / stream.time_base)
-    container.seek(ticks, stream=stream, backward=True)
-    return base
-
-
-def decode(row: RecordingRow, start: float, end: float) -> Iterator[FootageFrame]:
-    """The pictures of one recording within [start, end].
-
-    Raises:
-        SourceError: if it cannot be read; what was decoded so far was yielded.
-    """
-    with opened(row) as (container, stream):
-        stream.thread_type = "AUTO"
-        base, tick = wind(container, stream, start - row.start), stream.time_base
-        for packet in container.demux(stream):
-            try:
-                pictures = packet.decode()
-            except av.error.FFmpegError:  # a damaged packet; the next may be whole
-                continue
-            for picture in pictures:
-                if picture.pts is None or picture.is_corrupt:
-                    continue
-                time = row.start + float((picture.pts - base) * tick)
-                if time > end + _ROUNDING:
-                    return
-                if time >= start - _ROUNDING:
-                    yield FootageFrame(row.camera, time, _image(picture))
-
-
-def _image(picture: Any) -> Image:
-    image = cast(Image, picture.to_ndarray(format="bgr24"))
-    turns = round(picture.rotation / 90) % 4
-    # The display matrix turns counterclockwise, as numpy's rot90 does.
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.container import OutputContainer
 
-from investigation.footage import opened, wind
 from reid.errors import DataError, SourceError
+from storage.recorded_video import opened, wind
 
 if TYPE_CHECKING:
     from investigation.footage import Footage

@@ -12,6 +12,11 @@ HEADINGS = {
     "link": ("Linked", "linked"),
     "abstain": ("Abstained", "doubt"),
     "move": ("Moved here", "linked"),
+    "confirm": ("Confirmed", "linked"),
+    "reject": ("Rejected", "plain"),
+    "merge": ("Merged", "linked"),
+    "split": ("Split off", "plain"),
+    "undo": ("Undone", "plain"),
 }
 
 

@@ -49,3 +49,19 @@ def newest_sighting(reader: StoreReader, cameras: Collection[str] | None = None)
     with reader.connection() as connection:
         newest: float | None = connection.execute(found).scalar()
     return newest
+
+
+def count_between(
+    reader: StoreReader, start: float, end: float, cameras: Collection[str] | None = None
+) -> int:
+    """How many tracks (of these cameras) touch a stretch of time, re-runs left out."""
+    found = (
+        select(func.count())
+        .select_from(Track)
+        .join(Run, Run.id == Track.run)
+        .where(Run.rerun_of.is_(None), Track.start <= end, Track.end >= start)
+    )
+    if cameras is not None:
+        found = found.where(Track.camera.in_(sorted(cameras)))
+    with reader.connection() as connection:
+        return int(connection.execute(found).scalar_one())

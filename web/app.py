@@ -29,10 +29,12 @@ from web.routes import (
     evidence,
     groups,
     home,
+    identities,
     live,
     pictures,
     search,
     sign_in,
+    timeline,
     users,
 )
 from web.settings import WebSettings
@@ -45,6 +47,8 @@ ROUTERS = (
     live.router,
     search.router,
     evidence.router,
+    identities.router,
+    timeline.router,
     decisions.router,
     pictures.router,
     account.router,

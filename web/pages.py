@@ -31,6 +31,7 @@ class Place:
 
 NAVIGATION = (
     Place("Live", "/live", Role.VIEWER),
+    Place("Timeline", "/timeline", Role.VIEWER),
     Place("Search", "/search", Role.INVESTIGATOR),
     Place("Decisions", "/decisions", Role.INVESTIGATOR),
     Place("Users", "/users", Role.ADMINISTRATOR),
@@ -84,6 +85,11 @@ def plain(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
+def typed(seconds: float | None) -> str:
+    """UTC seconds as the value of a `datetime-local` field."""
+    return "" if seconds is None else moment(seconds).replace(" ", "T")
+
+
 def iso(seconds: float) -> str:
     """UTC seconds for programs: ISO 8601 with Z, milliseconds."""
     when = datetime.fromtimestamp(seconds, UTC)
@@ -107,7 +113,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(moment=moment, clock=clock, iso=iso, span=span, plain=plain)
-    environment.filters.update(decision=told)
+    environment.filters.update(decision=told, typed=typed)
     environment.globals.update(static=static_url, Role=Role)
     return environment
 

@@ -21,6 +21,7 @@ EPILOG = """examples:
   crosscam check cams.yaml                    open every camera once and print a table
   crosscam export --store sqlite:///crosscam.db --format mot --out out/
   crosscam report --store sqlite:///crosscam.db --out report.html
+  crosscam watch run                          look at what is new for every watch, raise alerts
   crosscam embed --images crops/ --out crops.npz
 
 `run_pipeline.py --cameras cams.yaml` is `crosscam run --cameras cams.yaml`.

@@ -45,7 +45,8 @@ class MqttAddress:
         """For every eye."""
         user = "" if self.user is None else f"{self.user}{':****' if self.password else ''}@"
         scheme = "mqtts" if self.tls else "mqtt"
-        return f"{scheme}://{user}{self.host}:{self.port}/{self.topic or ''}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{user}{host}:{self.port}/{self.topic or ''}"
 
 
 def read_target(text: str) -> NotifyTarget:

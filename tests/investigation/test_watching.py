@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from storage.store import Store
 from storage.watch_rows import NotifyTarget, one_watch
 from storage.watches import NewWatch, add_watch, end_watch
 from tests.reid import naive
+from tests.storage.conftest import new_postgresql, postgresql_server  # noqa: F401 - fixtures
 from tests.storage.samples import CAMERAS, decision, embedding, exemplar, points, tracklet
 
 GAMMA = 0.6
@@ -87,6 +88,17 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_the_past_then_what_is_new(site: Site) -> None:
+    past_then_new(site)
+
+
+def test_the_same_on_postgresql(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    new_database: Callable[[], str] = request.getfixturevalue("new_postgresql")
+    site = Site(new_database(), tmp_path / "media")
+    with site.store:
+        past_then_new(site)
+
+
+def past_then_new(site: Site) -> None:
     site.see(1, like(1, 0.1, 1))
     site.see(2, embedding(2))
     watch = site.watch(embedding(1))

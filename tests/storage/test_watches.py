@@ -14,7 +14,14 @@ from storage import sending
 from storage.alerts import NewAlert, alerts, mark_seen, one_alert, save_hits
 from storage.audit import entries
 from storage.store import Store
-from storage.watch_rows import NotifyTarget, WatchRow, one_watch, watch_queries, watches
+from storage.watch_rows import (
+    NotifyTarget,
+    WatchRow,
+    one_watch,
+    watch_queries,
+    watches,
+    watches_made_of,
+)
 from storage.watches import NewWatch, add_watch, end_expired, end_watch
 from tests.storage.samples import CAMERAS, NOON, decision, embedding, points, tracklet
 
@@ -144,6 +151,8 @@ def test_unknown_and_ended_watches_are_named(store: Store) -> None:
     with pytest.raises(StoreError, match="has no watch 5"):
         end_watch(store, 5, "ada", "")
     watch = add_watch(store, NEW)
+    assert [w.id for w in watches_made_of(store.reader(), [9, 2])] == [watch]
+    assert watches_made_of(store.reader(), [1]) == []
     end_watch(store, watch, "ada", "found")
     assert row(store, watch).state == "ended"
     with pytest.raises(StoreError, match=f"watch {watch} ended already"):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from investigation.columns import Columns
 from investigation.filters import Filters
 from investigation.grace import Grace
-from reid.errors import CrosscamError, FingerprintMismatch, StoreError
+from reid.errors import FingerprintMismatch, StoreError
 from reid.index.gallery import GalleryIndex
 from reid.index.search import Found
 from reid.records import FloatArray, PartEmbeddings
@@ -78,6 +78,8 @@ class StoreGallery:
     ) -> None:
         self._reader, self._reruns, self._device, self._large = reader, reruns, device, large
         self._lock = threading.Lock()  # of those who refresh
+        self._gate = threading.Lock()  # of those who might start the training
+        self._searches = 0
         self._training: threading.Thread | None = None
         self._index: GalleryIndex | None = None
         self._columns = Columns()
@@ -86,6 +88,7 @@ class StoreGallery:
         self._open: set[int] = set()  # tracks that may still grow
         self._revision = 0
         self.trained_seconds = 0.0
+        self._closed = False
         self._model: ModelRow | None = None
         if fingerprint is not None:
             self._model = self._known(fingerprint)
@@ -116,13 +119,10 @@ class StoreGallery:
         """
         with self._lock:
             try:
-                changed = self._follow()
+                return self._follow()
             finally:
                 if self._index is not None and (stale := self._grace.free()):
                     self._index.remove(stale)
-        if changed:
-            self._train()
-        return changed
 
     def search(
         self, probes: PartEmbeddings, n: int, where: Filters | None = None, *, exact: bool = False
@@ -147,6 +147,7 @@ class StoreGallery:
             )
         if index is None or n < 1:
             return [[] for _ in range(len(probes))]
+        self._train(index)
         with self._grace.search():
             allowed = None if where is None or where.empty else self._columns.passing(where)
             found = index.search(probes, n + SPARE, exact=exact, allowed=allowed)
@@ -229,25 +230,34 @@ class StoreGallery:
 
     # ---- FAISS -------------------------------------------------------------------------------
 
-    def _train(self) -> None:
-        """Start FAISS in the background once the gallery is large."""
-        index = self._index
-        if index is None or index.approximate or self._training is not None:
-            return
-        if not self._large or len(index) < self._large:
-            return
-        self._training = threading.Thread(
-            target=self._build, args=(index,), name="gallery-training", daemon=True
-        )
-        self._training.start()
+    def _train(self, index: GalleryIndex) -> None:
+        """Start FAISS in the background if the gallery is large and was searched before.
+
+        A program that searches once is done before FAISS would be.
+        """
+        with self._gate:
+            self._searches += 1
+            large = self._large and len(self) >= self._large
+            if self._searches < 2 or not large or self._closed or self._training is not None:
+                return
+            # No daemon: ending Python in the middle of FAISS's own threads would abort it.
+            self._training = threading.Thread(
+                target=self._build, args=(index,), name="gallery-training"
+            )
+            self._training.start()
 
     def _build(self, index: GalleryIndex) -> None:
         begun = time.perf_counter()
         try:
-            index.build()
-        except (ValueError, RuntimeError, CrosscamError) as error:  # searches go on, exactly
+            index.build(stop=lambda: self._closed or not threading.main_thread().is_alive())
+        except (ValueError, RuntimeError) as error:  # searches go on, exactly
             log.warning("the gallery stays without FAISS: %s", error)
         self.trained_seconds = time.perf_counter() - begun
+
+    def close(self) -> None:
+        """Give a training up and wait for its end."""
+        self._closed = True
+        self.wait()
 
     def wait(self) -> None:
         """Return once a training that was begun is over."""

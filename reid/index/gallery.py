@@ -12,7 +12,7 @@ The index is a cache: the store is the truth, and rebuilds it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -116,18 +116,24 @@ class GalleryIndex:
             if self._proposals is not None:
                 self._proposals.remove(numbers)
 
-    def build(self, recipe: Recipe | None = None) -> None:
+    def build(self, recipe: Recipe | None = None, stop: Callable[[], bool] = lambda: False) -> None:
         """Train FAISS on a sample of the rows and hand it all; rows added later follow at once.
 
         Worth it from some 100,000 rows on a CPU. Searches go on exactly meanwhile, and so do
         adding and removing.
+
+        Args:
+            recipe: how the codes are made.
+            stop: asked between two blocks of rows; True gives up, and all stays as it was.
 
         Raises:
             ValueError: if there are fewer than 1,000 rows: too few to learn from.
         """
         parts = self._rows.snapshot()
         proposals = Proposals.train(self._rows, parts, recipe or Recipe())
-        proposals.add_all(self._rows, parts)
+        proposals.add_all(self._rows, parts, stop=stop)
+        if stop():
+            return
         coded = sum(filled for _, filled in parts)
         with self._lock:
             proposals.add_all(self._rows, self._rows.snapshot(), coded)

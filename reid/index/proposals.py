@@ -21,8 +21,10 @@ it takes a selector of rows, and drops a row without packing all codes anew.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -99,7 +101,9 @@ class Proposals:
 
         self._recipe, self._axes, self._sample = recipe, axes, sample
         self._shards = [faiss.clone_index(trained) for _ in range(recipe.threads)]
-        self._pool = ThreadPoolExecutor(recipe.threads, "gallery")
+        # A thread a shard is enough: FAISS's own within each would only wait for one another.
+        alone = partial(faiss.omp_set_num_threads, 1)
+        self._pool = ThreadPoolExecutor(recipe.threads, "gallery", alone)
         self._lock = threading.Lock()  # FAISS may not be searched while it grows
 
     @staticmethod
@@ -131,11 +135,19 @@ class Proposals:
         index.train(vectors)
         return Proposals(recipe, axes, sample, index)
 
-    def add_all(self, store: Rows, parts: Snapshot, first: int = 0) -> None:
-        """Code every row from number `first` on that is not removed."""
+    def add_all(
+        self,
+        store: Rows,
+        parts: Snapshot,
+        first: int = 0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Code every row from `first` on that is not removed, or fewer once `stop` says so."""
         rows = _alive(parts)
         rows = rows[rows >= first]
         for start in range(0, len(rows), STEP):
+            if stop():
+                return
             some = rows[start : start + STEP]
             unit, share = store.gather(parts, some, "unit", "share")
             self._add(some, unit.cpu(), share.cpu())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -272,6 +274,10 @@ def test_faiss_takes_over_and_keeps_following(tmp_path: Path) -> None:
         store.flush()
         gallery = StoreGallery(store.reader(), large=1000)
         gallery.refresh()
+        assert found(gallery, embedding(500), 1) == [500]
+        gallery.wait()
+        assert not gallery.approximate  # who searches once is done before FAISS would be
+        assert found(gallery, embedding(500), 1) == [500]
         gallery.wait()
         assert gallery.approximate
         assert found(gallery, embedding(500), 1) == [500]
@@ -343,3 +349,36 @@ def test_a_refresh_with_nothing_new_reads_no_embedding(tmp_path: Path) -> None:
 def test_times_that_make_no_sense_are_refused(values, message) -> None:
     with pytest.raises(ConfigError, match=message):
         Filters(**values)
+
+
+def test_a_program_may_end_while_faiss_learns(tmp_path: Path) -> None:
+    """It once was aborted in the middle of the training: exit code -6 behind a correct answer."""
+    place = f"sqlite:///{tmp_path / 'store.db'}"
+    with Store.open(place) as store:
+        store.register_model(MODEL, K, D, {})
+        save(store, store.begin_run({}, CAMERAS), 1)
+    code = f"""
+import time
+from investigation.gallery import StoreGallery
+from reid.index.gallery import GalleryIndex
+from storage.queries import StoreReader
+
+def build(index, stop):
+    while not stop():
+        time.sleep(0.01)
+    print("gave up")
+
+GalleryIndex.build = build
+reader = StoreReader.open({place!r})
+gallery = StoreGallery(reader, large=1)
+gallery.refresh()
+probe = reader.embeddings(tracks=[1]).embeddings
+for _ in range(3):
+    print(gallery.search(probe, 1)[0][0].track)
+"""
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["1", "1", "1", "gave up"]

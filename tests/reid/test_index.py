@@ -10,11 +10,22 @@ import torch
 from reid.distances import part_distance, rescore, support, tensors
 from reid.errors import FingerprintMismatch
 from reid.index.gallery import GalleryIndex
-from reid.index.proposals import Recipe
+from reid.index.proposals import Proposals, Recipe
 from reid.index.rows import Rows, Units
 from reid.records import PartEmbeddings
 
 GAMMA = 0.6
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On a busy machine FAISS's threads wait for one another, a thousand times a training."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(before)
 
 
 def embeddings(seed: int, n: int, k: int = 3, d: int = 8, model: str = "m") -> PartEmbeddings:
@@ -285,3 +296,93 @@ def test_a_removal_in_the_middle_of_a_search_leaves_no_wrong_row():
     assert set(found.rows[0, :2]) == {4, 5}
     assert (found.rows[:, 2:] == -1).all()
     assert np.isinf(found.distance[:, 2:]).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.97])
+@pytest.mark.parametrize("how", ["scan", "picked", "proposed"])
+@pytest.mark.parametrize("probes", [1, 4])
+def test_only_allowed_rows_are_found(monkeypatch, share, how, probes):
+    """Whatever way is taken, it is Eq. 2 and a sort over the allowed rows that are not removed."""
+    g, p = people(31, 250), people(32, 250)[np.arange(probes) * 9]
+    index = index_of(g, precision="float32")
+    monkeypatch.setattr("reid.index.gallery.FEW", 10**6 if how == "picked" else -1)
+    monkeypatch.setattr("reid.index.gallery.SELECTIVE", -1)
+    if how == "proposed":
+        index.build(Recipe(dims=16, sample=1000, candidates=300))
+    allowed = np.random.default_rng(33).random(len(g)) < share
+    removed = np.arange(0, len(g), 7)
+    index.remove(removed)
+    left = allowed.copy()
+    left[removed] = False
+    rows = np.flatnonzero(left)
+    found = index.search(p, 12, allowed=allowed)
+    assert found.rows.shape == (probes, min(12, len(rows)))
+    truth = eq2(p, g[rows])
+    order = truth.argsort(1, kind="stable")[:, :12]
+    np.testing.assert_array_equal(found.rows, rows[order])
+    np.testing.assert_allclose(found.distance, np.take_along_axis(truth, order, 1), atol=2e-6)
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_rows_beyond_the_mask_are_not_allowed(approximate):
+    """They came after the mask was made: nobody has said that they pass."""
+    g = people(34, 150)
+    index = index_of(g)
+    if approximate:
+        index.build(Recipe(dims=16, sample=1000, candidates=200))
+    allowed = np.ones(len(g), bool)
+    late = index.add(g[:50])
+    for mask in (allowed, allowed[:40], np.ones(len(g) + 9999, bool)):
+        found = index.search(g[:3], 2000, allowed=mask)
+        assert (found.rows < len(mask)).all()
+        assert np.isin(late, found.rows[0]).any() == (len(mask) > late[0])
+
+
+def test_few_allowed_rows_are_reordered_by_equation_15_like_all():
+    p, g = embeddings(35, 3), embeddings(36, 200)
+    rows = np.arange(3, 200, 11)
+    allowed = np.zeros(200, bool)
+    allowed[rows] = True
+    found = index_of(g, top_n=6).search(p, 10, allowed=allowed)
+    alone = index_of(g[rows], top_n=6).search(p, 10)
+    np.testing.assert_array_equal(found.rows, rows[alone.rows])
+    np.testing.assert_allclose(found.distance, alone.distance, atol=1e-6)
+
+
+def test_a_build_keeps_up_with_what_happens_meanwhile(monkeypatch):
+    """Rows added and removed while FAISS learns: the training does not hold the writers up."""
+    g, late = people(37, 200), people(38, 10)
+    index = index_of(g)
+    add_all, removed = Proposals.add_all, np.array([5, 700])
+
+    def meanwhile(self, store, parts, first=0, **more):
+        add_all(self, store, parts, first, **more)
+        if not first:
+            writer = threading.Thread(target=lambda: (index.add(late), index.remove(removed)))
+            writer.start()
+            writer.join(20)
+            assert not writer.is_alive()
+
+    monkeypatch.setattr(Proposals, "add_all", meanwhile)
+    index.build(Recipe(dims=16, sample=1000, candidates=200))
+    seen = np.flatnonzero(late.quality.any(1))
+    found = index.search(late[seen], 1).rows[:, 0]
+    np.testing.assert_array_equal(found, len(g) + seen)
+    proposed = index._proposals.propose(Units.of(g[[5, 700]]), 30)[1]
+    assert not np.isin(removed, proposed).any()
+
+
+def test_a_removed_row_leaves_the_sample_that_levels_are_guessed_from():
+    index = index_of(people(39, 200))
+    index.build(Recipe(dims=16, sample=1500, candidates=200))
+    gone = index._proposals._sample.rows[:3]
+    index.remove(gone)
+    assert not np.isin(gone, index._proposals._sample.rows).any()
+
+
+def test_a_build_that_is_stopped_changes_nothing():
+    g = people(40, 200)
+    index = index_of(g)
+    index.build(Recipe(dims=16, sample=1000, candidates=200), stop=lambda: True)
+    assert not index.approximate
+    assert index.search(g[[9]], 1).rows[0, 0] == 9

@@ -31,17 +31,24 @@ class LivePictures:
     """
 
     def __init__(self, media: Path, cameras: Iterable[str], enabled: bool = True) -> None:
-        """Remove what an earlier run that was killed left of these cameras."""
-        self._paths = {name: media / FOLDER / f"{safe_name(name)}.jpg" for name in cameras}
+        """Remove what an earlier run that was killed left of these cameras.
+
+        Args:
+            media: the media folder.
+            cameras: ids of the run's cameras.
+            enabled: False leaves the folder alone, also what another run keeps there.
+        """
+        self._paths = (
+            {name: media / FOLDER / f"{safe_name(name)}.jpg" for name in cameras} if enabled else {}
+        )
         self._next = dict.fromkeys(self._paths, 0.0)
-        self._enabled = enabled
         self._trouble = False
         self._remove()
 
     def show(self, frame: Frame) -> None:
         """Take a frame; writes it if the camera's last picture is a second old."""
         now = time.monotonic()
-        if not self._enabled or now < self._next[frame.camera]:
+        if now < self._next.get(frame.camera, float("inf")):
             return
         self._next[frame.camera] = now + EVERY
         image = frame.image

@@ -172,15 +172,9 @@ class Watcher:
 
     def _near(self, probes: Sequence[_Probe], block: VectorBlock) -> list[list[tuple[float, int]]]:
         """Per watch, (distance, track) of what its filters let pass and its level may raise."""
-        rows = PartEmbeddings(
-            block.parts.astype(np.float32),
-            block.global_parts.astype(np.float32),
-            block.quality.astype(np.float32),
-            self._yardstick.fingerprint,
-        )
         found = near(
             PartEmbeddings.concatenate([probe.embedding for probe in probes]),
-            rows,
+            block,
             [probe.limit for probe in probes],
             [_passes(probe.watch, block) for probe in probes],
             self._yardstick.gamma,

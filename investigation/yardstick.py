@@ -15,6 +15,7 @@ from reid.embedding import weights_file
 from reid.explain.explanation import MIN_SHARED
 from reid.network.checkpoint import file_fingerprint, load_thresholds, read_config
 from reid.records import PartEmbeddings
+from storage.vectors import VectorBlock
 
 ROUNDING = 1e-4  # what half precision and float32 may put on the wrong side of a limit
 
@@ -54,7 +55,7 @@ class Yardstick:
 
 def near(
     queries: PartEmbeddings,
-    rows: PartEmbeddings,
+    block: VectorBlock,
     limits: Sequence[float],
     allowed: Sequence[NDArray[np.bool_]],
     gamma: float,
@@ -66,14 +67,18 @@ def near(
 
     Args:
         queries: W queries.
-        rows: N tracklets.
+        block: N tracklets of the same model.
         limits: per query; `ROUNDING` above it is let through, for a later look in float64.
         allowed: per query, (N,) the rows that it may find.
         gamma: D_part's share in Eq. 15.
     """
-    wanted, there = tensors(queries), tensors(rows)
-    part = part_distance(wanted[0], wanted[2], there[0], there[2])
-    shared = F.normalize(wanted[2], dim=-1) @ F.normalize(there[2], dim=-1).mT
+    wanted = tensors(queries)
+    parts_g, overall_g, quality_g = (
+        torch.from_numpy(a) for a in (block.parts, block.global_parts, block.quality)
+    )
+    parts_g, quality_g = parts_g.float(), quality_g.float()
+    part = part_distance(wanted[0], wanted[2], parts_g, quality_g)
+    shared = F.normalize(wanted[2], dim=-1) @ F.normalize(quality_g, dim=-1).mT
     found: list[list[tuple[int, float]]] = []
     for i, (limit, passes) in enumerate(zip(limits, allowed, strict=True)):
         chosen = torch.from_numpy(passes) & (shared[i] >= MIN_SHARED - ROUNDING)
@@ -81,8 +86,9 @@ def near(
             chosen &= part[i] < (limit + ROUNDING) / gamma
         places = chosen.nonzero()[:, 0]
         parts, overall, quality = (t[i : i + 1] for t in wanted)
-        parts_g, overall_g, quality_g = (t[places] for t in there)
-        distances = rescore(parts, overall, quality, parts_g, overall_g, quality_g, gamma)[0]
+        # Few rows come this far: only theirs are widened from half precision.
+        there = (parts_g[places], overall_g[places].float(), quality_g[places])
+        distances = rescore(parts, overall, quality, *there, gamma)[0]
         pairs = zip(places.tolist(), distances.tolist(), strict=True)
         found.append([(row, d) for row, d in pairs if d < limit + ROUNDING])
     return found

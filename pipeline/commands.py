@@ -6,6 +6,7 @@ import argparse
 
 from pipeline.check import add_check_command
 from pipeline.demo import add_demo_command
+from pipeline.rerun_command import add_rerun_command
 from pipeline.retention_command import add_retention_command
 from pipeline.run_command import add_run_command
 
@@ -16,3 +17,4 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_check_command(commands)
     add_demo_command(commands)
     add_retention_command(commands)
+    add_rerun_command(commands)

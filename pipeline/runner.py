@@ -19,10 +19,11 @@ from detectors.base import Detector
 from pipeline.ahead import ahead
 from pipeline.camera_stage import CameraStage, Progress
 from pipeline.config import CameraConfig, PipelineConfig
+from pipeline.decode import open_source
 from pipeline.live import LivePictures
 from pipeline.recorder import Recorder, check_recordable, repair
 from pipeline.records import CameraState, Frame
-from pipeline.sources import Sources
+from pipeline.sources import Opener, Sources
 from pipeline.upkeep import Upkeep, write_states
 from reid.embedding import Embedder
 from storage.news import DecisionNews
@@ -92,6 +93,9 @@ class Runner:
         store: where results go; stays open.
         stop: set it to end the run after the batch in work.
         watch: called after every batch with the run's status; for displays.
+        opener: opens the cameras' files.
+        rerun_of: the run whose recordings this one plays again, if any: then nobody is looking
+            at live pictures.
     """
 
     def __init__(
@@ -104,6 +108,8 @@ class Runner:
         *,
         stop: threading.Event,
         watch: Callable[[Status], None] | None = None,
+        opener: Opener = open_source,
+        rerun_of: int | None = None,
     ) -> None:
         self._cameras = {c.id: c for c in cameras if c.enabled}
         self._config = config
@@ -112,6 +118,8 @@ class Runner:
         self._store = store
         self._stop = stop
         self._watch = watch or (lambda status: None)
+        self._opener = opener
+        self._rerun_of = rerun_of
         self._stages: dict[str, CameraStage] = {}
         self._pending: list[tuple[str, CropRequest]] = []
         self._early: set[int] = set()
@@ -140,11 +148,14 @@ class Runner:
         self._begin()
         repair(self._store)
         recorder = Recorder(self._store, self._run, self._config.recording, cameras)
-        self._live = LivePictures(
-            self._store.media, self._cameras, self._config.runtime.live_pictures
-        )
+        live = self._config.runtime.live_pictures and self._rerun_of is None
+        self._live = LivePictures(self._store.media, self._cameras if live else (), live)
         sources = Sources(
-            cameras, queue=self._config.runtime.queue, stop=self._stop, recorder=recorder
+            cameras,
+            queue=self._config.runtime.queue,
+            stop=self._stop,
+            recorder=recorder,
+            opener=self._opener,
         )
         status = "failed"
         upkeep = Upkeep(self._store, self._run, sources.states, self._config.recording)
@@ -191,7 +202,7 @@ class Runner:
             "model": self._embedder.fingerprint,
         }
         shape = self._embedder.config
-        self._run = self._store.begin_run(config, rows)
+        self._run = self._store.begin_run(config, rows, self._rerun_of)
         self._store.register_model(
             self._embedder.fingerprint, shape.num_parts, shape.dim, shape.model_dump(mode="json")
         )

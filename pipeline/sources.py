@@ -17,7 +17,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
 from pipeline.clock import RateCap
@@ -29,6 +29,9 @@ from pipeline.records import CameraState, Frame
 from reid.errors import SourceError
 
 log = logging.getLogger(__name__)
+
+# Opens a file's camera: (camera, decoder threads, its tape).
+Opener = Callable[[CameraConfig, int, Tape | None], Source]
 
 _FPS_WINDOW = 5.0  # seconds
 _JOIN = 2.0  # seconds a reader gets to end; one stuck in a read ends with the process
@@ -63,12 +66,14 @@ class Reader(threading.Thread):
         stop: threading.Event,
         changed: threading.Condition,
         tape: Tape | None = None,
+        opener: Opener = open_source,
     ) -> None:
         super().__init__(name=f"camera-{camera.id}", daemon=True)
         self.camera = camera
         self._capacity = queue
         self._decoder_threads = threads
         self._tape = tape
+        self._opener = opener
         self._stop_event = stop
         self._closing = threading.Event()
         self._cap = RateCap(camera.max_fps)
@@ -121,7 +126,7 @@ class Reader(threading.Thread):
                 self.changed.notify_all()
 
     def _read_file(self) -> None:
-        source = open_source(self.camera, self._decoder_threads, self._tape)
+        source = self._opener(self.camera, self._decoder_threads, self._tape)
         if source.info.is_live:  # an HTTP address that turns out to be live
             self._read_live(source)
             return
@@ -258,6 +263,7 @@ class Sources:
         queue: int = 8,
         stop: threading.Event,
         recorder: Recorder | None = None,
+        opener: Opener = open_source,
     ) -> None:
         """Prepare one reader per enabled camera; nothing is opened yet.
 
@@ -266,6 +272,7 @@ class Sources:
             queue: decoded frames that wait per file, at most.
             stop: set it to end the run.
             recorder: keeps the packets; closed by its owner.
+            opener: opens files; another than the usual plays recordings of the store.
         """
         enabled = [c for c in cameras if c.enabled]
         files = sum(c.url.kind == "file" for c in enabled)
@@ -279,6 +286,7 @@ class Sources:
                 stop,
                 self._changed,
                 None if recorder is None else recorder.tape(c.id),
+                opener,
             )
             for c in enabled
         ]

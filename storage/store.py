@@ -98,17 +98,22 @@ class Store:
             migrate(engine, shown)
             with store_errors(shown, "cannot make the media folder of"):
                 folder.mkdir(parents=True, exist_ok=True)
-            return cls(engine, shown, folder, settings or StoreSettings())
+            store = cls(engine, shown, folder, settings or StoreSettings())
         except BaseException:
             engine.dispose()
             raise
+        if (folder / "erasing").is_dir():
+            store._go_on_erasing()
+        return store
 
     @classmethod
     def from_settings(cls, settings: StoreSettings) -> Store:
         """`open` with everything as configured."""
         return cls.open(settings.url, settings.media, settings)
 
-    def begin_run(self, config: Mapping[str, Any], cameras: Sequence[CameraRow]) -> int:
+    def begin_run(
+        self, config: Mapping[str, Any], cameras: Sequence[CameraRow], rerun_of: int | None = None
+    ) -> int:
         """Start a run over some cameras; returns its id.
 
         Passwords are taken out of the configuration and the cameras' URLs. Runs that a dead
@@ -117,6 +122,7 @@ class Store:
         Args:
             config: anything that JSON can hold (paths become text).
             cameras: those of this run; known ids get their new place and URL.
+            rerun_of: the run whose recordings this one plays again, if any.
 
         Raises:
             StoreError: if the configuration holds NaN, or the store cannot be written.
@@ -129,6 +135,7 @@ class Store:
             "version": runs.software_version(),
             "process": this_process(),
             "heartbeat": now,
+            "rerun_of": rerun_of,
         }
         for camera in cameras:
             rows.check_numbers([camera.x, camera.y], f"camera {camera.id}, map coordinates")
@@ -321,6 +328,10 @@ class Store:
         """
         self._writer.put(Task(lambda connection, stale: function(connection)))
 
+    def maintain(self, function: Callable[[Engine], T]) -> T:
+        """Work on the database itself, beside the writer and its transactions (see `scrub`)."""
+        return function(self._engine)
+
     def reader(self) -> StoreReader:
         """The reading side, on the same store; sees what is committed (see `flush`)."""
         return StoreReader(self._engine, self.url, self.media, own=False)
@@ -361,6 +372,17 @@ class Store:
         except StoreError:
             if error is None:
                 raise  # else the first error is the one to be seen; the writer logged this one
+
+    def _go_on_erasing(self) -> None:
+        """Finish erasures that a crash, or a reader in the way, cut off."""
+        from storage.scrub import finish
+
+        try:
+            for problem in finish(self, patience=1.0):
+                log.warning("store %s, an erasure is not finished: %s", self.url, problem)
+        except BaseException:
+            self.close()
+            raise
 
     def _own(self, run: int, camera: str, track: int) -> None:
         with self._lock:

@@ -116,8 +116,12 @@ def test_modules_stay_readable() -> None:
         "report",
         "search",
         "hold",
+        "rerun",
+        "case",
+        "replay",
         "retention",
         "decide",
+        "erase",
         "watch",
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from storage.decide_command import add_decide
+from storage.erase_command import add_erase
 from storage.export_command import add_export
 
 
@@ -12,3 +13,4 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this room's sub-commands to the front door's parser."""
     add_export(commands)
     add_decide(commands)
+    add_erase(commands)

@@ -151,7 +151,10 @@ def _words(row: DecisionRow) -> str:
     if not row.tracks:
         return f"{row.action}; its tracks were erased"
     tracks = ("track " if len(row.tracks) == 1 else "tracks ") + ", ".join(map(str, row.tracks))
-    identity, other = f"identity {row.identity}", f"identity {row.other}"
+    identity, other = (
+        "an identity that was erased" if number is None else f"identity {number}"
+        for number in (row.identity, row.other)
+    )
     before = "" if row.other is None else f" (was {other})"
     return {
         "confirm": f"{tracks} confirmed as {identity}{before}",

@@ -12,6 +12,7 @@ from reid.errors import StoreError
 from storage.store import Store
 
 T = TypeVar("T")
+Id = TypeVar("Id", int, str)
 PATIENCE_SECONDS = 10.0
 CHUNK = 500  # ids in one statement
 _LOCK = 0x6465636964  # PostgreSQL advisory lock
@@ -52,7 +53,7 @@ def in_turn(store: Store, function: Callable[[Connection], T]) -> T:
             time.sleep(0.02)
 
 
-def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+def chunks(ids: Sequence[Id]) -> Iterator[Sequence[Id]]:
     """Ids in portions that fit one statement."""
     for first in range(0, len(ids), CHUNK):
         yield ids[first : first + CHUNK]

@@ -24,6 +24,8 @@ EPILOG = """examples:
   crosscam replay --identity 17 --out way.mp4 where somebody went, as an annotated clip
   crosscam case export 1 --out case-1.zip     clips, crops, ledger, report and their hashes
   crosscam watch run                          look at what is new for every watch, raise alerts
+  crosscam hold add --camera gate --from T --to T --reason "theft"   keep this footage
+  crosscam retention --dry-run                what recordings would go by age and room
   crosscam embed --images crops/ --out crops.npz
 
 `run_pipeline.py --cameras cams.yaml` is `crosscam run --cameras cams.yaml`.

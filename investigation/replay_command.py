@@ -138,7 +138,13 @@ def clip_plan(
     if person:
         cameras = found[0].cameras
         footage = Footage(reader)
-        spans = [footage.trimmed(cameras, span) for span in stretches(found, options.margin)]
+        first = float("-inf") if options.start is None else parse_time(options.start)
+        last = float("inf") if options.end is None else parse_time(options.end)
+        cut = [
+            Span(max(span.start, first), min(span.end, last))
+            for span in stretches(found, options.margin)
+        ]
+        spans = [footage.trimmed(cameras, span) for span in cut if span.start < span.end]
     else:
         spans = [Span(parse_time(options.start), parse_time(options.end))]
         recorded = Footage(reader).recorded(spans[0].start, spans[0].end)

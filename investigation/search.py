@@ -40,6 +40,7 @@ class SearchDesk:
         weights: `default` or a model file; has to be the model of the store's embeddings.
         detector: finds people in photos.
         device: of the model: `auto`, `cpu`, `cuda` or `cuda:N`.
+        model: the same weights, already loaded; else they are loaded when first needed.
         reruns: also search runs that `replay --rerun` made.
     """
 
@@ -50,6 +51,7 @@ class SearchDesk:
         detector: DetectorSettings | None = None,
         device: str = "auto",
         *,
+        model: Explainer | None = None,
         reruns: bool = False,
     ) -> None:
         self.reader = reader
@@ -57,7 +59,7 @@ class SearchDesk:
         self._settings = detector or DetectorSettings()
         self._lock = threading.RLock()  # of loading, and of the model, which runs one at a time
         self._looking = threading.Lock()  # of the detector
-        self._explainer: Explainer | None = None
+        self._explainer = model
         self._detector: Detector | None = None
         self._gallery: StoreGallery | None = None
 

@@ -19,6 +19,7 @@ from storage.queries import StoreReader
 from storage.records import ExemplarRow, TrackRow
 from storage.sightings import tracks_between, tracks_by_id
 
+DROPOUT = 2.0  # seconds for which a camera may lose sight of somebody who stays before it
 TOGETHER = 10.0  # seconds out of one camera's sight within which it is still the same visit
 
 
@@ -272,21 +273,22 @@ def _itinerary(reader: StoreReader, identity: int | None, tracks: Sequence[Track
 def visits(tracks: Sequence[TrackRow]) -> list[list[TrackRow]]:
     """Tracks as visits to one camera each, by start.
 
-    A short break does not end a visit, unless another camera saw the person come in the meantime.
+    A short break does not end a visit, unless another camera saw the person in the meantime.
     """
     found: list[list[TrackRow]] = []
     current: dict[str, list[TrackRow]] = {}
-    begun: dict[str, float] = {}  # camera -> start of its newest track
+    seen: dict[str, float] = {}  # camera -> when it last saw the person
     for track in sorted(tracks, key=lambda t: (t.start, t.id)):
         visit = current.get(track.camera)
-        last = max((t.end for t in visit), default=0.0) if visit else 0.0
-        elsewhere = max((s for c, s in begun.items() if c != track.camera), default=float("-inf"))
-        if visit is not None and track.start - last <= TOGETHER and elsewhere <= last:
+        left = seen.get(track.camera, track.start)
+        away = track.start - left
+        elsewhere = any(end > left for camera, end in seen.items() if camera != track.camera)
+        if visit and (away <= DROPOUT or (away <= TOGETHER and not elsewhere)):
             visit.append(track)
         else:
             current[track.camera] = [track]
             found.append(current[track.camera])
-        begun[track.camera] = track.start
+        seen[track.camera] = max(seen.get(track.camera, track.end), track.end)
     return found
 
 

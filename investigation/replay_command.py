@@ -133,6 +133,7 @@ def clip_plan(
     from investigation.clips import ClipPlan, labels_of
     from investigation.footage import Footage, Span
     from investigation.itinerary import stretches
+    from reid.errors import DataError
 
     person = options.identity is not None or options.track is not None
     if person:
@@ -149,6 +150,8 @@ def clip_plan(
         spans = [Span(parse_time(options.start), parse_time(options.end))]
         recorded = Footage(reader).recorded(spans[0].start, spans[0].end)
         cameras = tuple(options.camera) or tuple(recorded)
+        if not cameras:
+            raise DataError(f"nothing is recorded between {options.start} and {options.end}")
     everybody = options.blur_others and not person
     labels = {} if everybody else labels_of(found)
     return ClipPlan(cameras, tuple(spans), labels, options.blur_others)

@@ -69,19 +69,17 @@ class RecordedSource:
         self._camera, self._rows, self._threads = camera.id, rows, threads
         self._start, self._end = start, end
         first = max(start, rows[0].start)
-        with opened(rows[0]) as (_, stream):
-            rate = stream.average_rate or stream.guessed_rate
-            self.info = StreamInfo(
-                codec=stream.codec_context.name,
-                width=stream.codec_context.width,
-                height=stream.codec_context.height,
-                frame_rate=float(rate) if rate else None,
-                duration=max(0.0, min(end, rows[-1].end) - first),
-                frames=0,
-                is_live=False,
-                start=first,
-                start_from="recordings",
-            )
+        self.info = StreamInfo(
+            codec=rows[0].codec,
+            width=rows[0].width,
+            height=rows[0].height,
+            frame_rate=_frame_rate(rows),
+            duration=max(0.0, min(end, rows[-1].end) - first),
+            frames=0,
+            is_live=False,
+            start=first,
+            start_from="recordings",
+        )
 
     def pictures(self, after: float) -> Iterator[Picture]:
         """Every picture once, in the order of capture time.
@@ -107,6 +105,23 @@ class RecordedSource:
 
     def close(self) -> None:
         """Nothing stays open between pictures."""
+
+
+def _frame_rate(rows: Sequence[RecordingRow]) -> float | None:
+    """Nominal frames a second of the first recording that can be read.
+
+    Raises:
+        SourceError: if none can.
+    """
+    first: SourceError | None = None
+    for row in rows:
+        try:
+            with opened(row) as (_, stream):
+                rate = stream.average_rate or stream.guessed_rate
+                return float(rate) if rate else None
+        except SourceError as error:
+            first = first or error
+    raise first or SourceError("there is no recording")
 
 
 def footage_of(

@@ -142,7 +142,7 @@ def secrets_of(address: str) -> list[str]:
     pieces = info.split(":")[1:] if at else []
     pieces += re.split(r"[/?&=]", host[1]) if len(host) > 1 else []
     found = {s for piece in pieces for s in (piece, unquote(piece)) if len(s) > 3}
-    return sorted(found, key=len, reverse=True)
+    return sorted(found, key=lambda secret: (-len(secret), secret))
 
 
 def _environment(text: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,12 +132,6 @@ def one_watch(reader: StoreReader, watch: int) -> WatchRow:
         there = ", ".join(str(row.id) for row in watches(reader)[:10]) or "no watch at all"
         raise StoreError(f"store {reader.url} has no watch {watch}; it has: {there}")
     return found[0]
-
-
-def watches_made_of(reader: StoreReader, tracks: Collection[int]) -> list[WatchRow]:
-    """Watches whose query was made of one of these tracks: they hold its look, ended or not."""
-    wanted = set(tracks)
-    return [row for row in watches(reader) if wanted & set(row.tracks)]
 
 
 def watch_queries(reader: StoreReader, chosen: Sequence[int]) -> dict[int, PartEmbeddings]:

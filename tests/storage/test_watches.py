@@ -20,7 +20,6 @@ from storage.watch_rows import (
     one_watch,
     watch_queries,
     watches,
-    watches_made_of,
 )
 from storage.watches import NewWatch, add_watch, end_expired, end_watch
 from tests.storage.samples import CAMERAS, NOON, decision, embedding, points, tracklet
@@ -151,8 +150,6 @@ def test_unknown_and_ended_watches_are_named(store: Store) -> None:
     with pytest.raises(StoreError, match="has no watch 5"):
         end_watch(store, 5, "ada", "")
     watch = add_watch(store, NEW)
-    assert [w.id for w in watches_made_of(store.reader(), [9, 2])] == [watch]
-    assert watches_made_of(store.reader(), [1]) == []
     end_watch(store, watch, "ada", "found")
     assert row(store, watch).state == "ended"
     with pytest.raises(StoreError, match=f"watch {watch} ended already"):
@@ -284,7 +281,7 @@ def test_a_failing_target_is_left_in_peace_and_gets_everything_in_the_end(store:
     raise_one(store, watch, hit(1), hit(2), hit(3))
     now, attempts, sent = time.time() + 1, [], set()
     back = now + 600  # the target works again after ten minutes
-    while now < back + 3600:
+    while now < back + 700:
         job = sending.claim(store, now)
         if job is None:
             now += 5

@@ -28,21 +28,23 @@ class Columns:
         self._codes: dict[str, int] = {}  # of cameras
         self._places: dict[str, str | None] = {}
 
-    def append(self, block: VectorBlock) -> None:
-        """Rows behind the last one."""
+    def put(self, block: VectorBlock) -> None:
+        """Write rows behind the last one; they count once `filled` was raised."""
         end = self.filled + len(block)
         size = len(self._arrays["track"])
         if end > size:
-            size = max(end, size + size // 2)
-            larger = {name: np.zeros(size, kind) for name, kind in FIELDS.items()}
-            for name, array in self._arrays.items():
-                larger[name][: self.filled] = array[: self.filled]
-            self._arrays = larger
+            self.reserve(max(end, size + size // 2))
         codes = [self._codes.setdefault(c, len(self._codes)) for c in block.cameras]
         values = (block.tracks, block.runs, codes, block.start, block.end)
         for name, value in zip(FIELDS, values, strict=True):
             self._arrays[name][self.filled : end] = value
-        self.filled = end
+
+    def reserve(self, size: int) -> None:
+        """Make room for `size` rows in all."""
+        larger = {name: np.zeros(size, kind) for name, kind in FIELDS.items()}
+        for name, array in self._arrays.items():
+            larger[name][: self.filled] = array[: self.filled]
+        self._arrays = larger
 
     def place(self, places: Mapping[str, str | None]) -> None:
         """Where each camera stands."""

@@ -10,8 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -21,18 +24,20 @@ from investigation.columns import Columns
 from investigation.filters import Filters
 from investigation.grace import Grace
 from reid.errors import FingerprintMismatch, StoreError
+from reid.hardware import alone
 from reid.index.gallery import GalleryIndex
 from reid.index.search import Found
 from reid.records import FloatArray, PartEmbeddings
 from storage import vectors
 from storage.queries import StoreReader
 from storage.records import ModelRow
-from storage.vectors import VectorBlock
+from storage.vectors import BLOCK, VectorBlock
 
 log = logging.getLogger(__name__)
 
 GAMMA, TOP_N = 0.6, 30  # of a model whose description does not say
 LARGE = 100_000  # rows from which FAISS is worth its training
+AHEAD = 4  # blocks read that wait to be taken
 SPARE = 16  # rows asked for beyond n: a track replaced this moment has two
 
 
@@ -174,14 +179,15 @@ class StoreGallery:
                 self._model = self._known(fingerprint)
             model = self._model
             if self._index is None:
-                self._index = self._empty(model, vectors.count(connection, model.fingerprint))
+                rows = vectors.count(connection, model.fingerprint)
+                rows += rows // 16
+                self._columns.reserve(rows)
+                self._index = self._empty(model, rows)
             shape = (model.parts, model.dim)
-            changed = 0
-            for block in vectors.blocks(
+            blocks = vectors.blocks(
                 connection, model.fingerprint, shape, self._revision, reruns=self._reruns
-            ):
-                self._take(self._index, block, model.fingerprint)
-                changed += len(block)
+            )
+            changed = self._take_all(self._index, blocks, model.fingerprint)
             gone = [t for t in vectors.erased(connection, self._revision) if t in self._row_of]
             if gone:
                 self._index.remove([self._row_of.pop(t) for t in gone])
@@ -189,15 +195,41 @@ class StoreGallery:
             self._revision = newest
             return changed + len(gone)
 
+    def _take_all(
+        self, index: GalleryIndex, blocks: Iterator[VectorBlock], fingerprint: str
+    ) -> int:
+        """Take block after block; where there are many, one is taken while the next is read."""
+        changed = 0
+        first = next(blocks, None)
+        if first is None:
+            return 0
+        if len(first) < BLOCK:
+            self._take(index, first, fingerprint)
+            return len(first)
+        with ThreadPoolExecutor(1, "gallery-loading", alone) as pool:
+            waiting: deque[Future[None]] = deque()
+            for block in chain([first], blocks):
+                waiting.append(pool.submit(self._take, index, block, fingerprint))
+                changed += len(block)
+                if len(waiting) > AHEAD:
+                    waiting.popleft().result()
+            for task in waiting:
+                task.result()
+        return changed
+
     def _take(self, index: GalleryIndex, block: VectorBlock, fingerprint: str) -> None:
         """Rows of a block: their columns first, so that a search that finds a row knows it."""
         tracks = block.tracks.tolist()
         old = [self._row_of[t] for t in tracks if t in self._row_of]
-        self._columns.append(block)
-        embeddings = PartEmbeddings(
-            _single(block.parts), _single(block.global_parts), _single(block.quality), fingerprint
-        )
-        rows = index.add(embeddings)
+        self._columns.put(block)
+        parts, overall, quality = map(_single, (block.parts, block.global_parts, block.quality))
+        try:
+            rows = index.add(PartEmbeddings(parts, overall, quality, fingerprint))
+        except ValueError as error:  # NaN: our own writers refuse it
+            raise StoreError(
+                f"store {self._reader.url}, tracks {tracks[0]} to {tracks[-1]}: {error}"
+            ) from error
+        self._columns.filled += len(block)
         self._row_of.update(zip(tracks, rows.tolist(), strict=True))
         if old:
             self._grace.leave(old)
@@ -210,7 +242,7 @@ class StoreGallery:
             float(described.get("gamma", GAMMA)),
             int(described.get("top_n", TOP_N)),
             device=self._device,
-            capacity=rows + rows // 16,
+            capacity=rows,
         )
 
     def _known(self, fingerprint: str) -> ModelRow:

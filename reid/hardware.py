@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 
 # glibc's malloc.h; the numbers are part of its ABI
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -38,6 +39,22 @@ def resolve_device(device: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def alone() -> None:
+    """In a thread that has its own work: torch starts no others to help it.
+
+    Where each core is busy already they mostly wait for one another. Other threads keep their
+    number, but for those that use torch for the first time in this very moment.
+    """
+    import torch
+
+    number = torch.get_num_threads()
+    torch.set_num_threads(1)  # of this thread, and of threads that are new to torch
+    if number > 1:
+        restored = threading.Thread(target=torch.set_num_threads, args=(number,))
+        restored.start()
+        restored.join()
 
 
 def keep_freed_memory() -> bool:

@@ -262,6 +262,38 @@ def test_damaged_bytes_are_named_and_do_not_spoil_the_rest(
     assert found(gallery, probe, 5) == [1]
 
 
+def test_what_cannot_be_taken_does_not_shift_the_others(tmp_path: Path) -> None:
+    """Rows and tracks once came apart behind a block that was refused."""
+    with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        store.register_model(MODEL, K, D, {"gamma": 0.6, "top_n": 5})
+        run = store.begin_run({}, CAMERAS)
+        save(store, run, 1)
+        good = save(store, run, 2)
+        row = TrackletEmbedding.track == 2
+        nan = np.full((K, D), np.nan, "<f2").tobytes()
+        gallery = StoreGallery(store.reader())
+        store.write(lambda c: c.execute(update(TrackletEmbedding).where(row).values(parts=nan)))
+        with pytest.raises(StoreError, match=r"tracks 1 to 2.*NaN"):
+            gallery.refresh()
+        parts = good.parts.astype("<f2").tobytes()
+        store.write(lambda c: c.execute(update(TrackletEmbedding).where(row).values(parts=parts)))
+        third = save(store, run, 3)
+        gallery.refresh()
+        assert found(gallery, good, 1) == [2]
+        assert found(gallery, third, 1) == [3]
+
+
+def test_many_blocks_are_read_while_others_are_taken(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("storage.vectors.BLOCK", 8)
+    monkeypatch.setattr("investigation.gallery.BLOCK", 8)
+    with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        store.register_model(MODEL, K, D, {"gamma": 0.6, "top_n": 5})
+        made = {track: values[3] for track, values in many(store, 101).items()}
+        gallery = StoreGallery(store.reader())
+        assert gallery.refresh() == 101
+        assert [found(gallery, e, 1) for e in made.values()] == [[track] for track in made]
+
+
 def test_faiss_takes_over_and_keeps_following(tmp_path: Path) -> None:
     """With the training in the background, filters, replacement and erasure hold as before."""
     with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:

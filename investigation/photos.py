@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,9 +28,13 @@ from trackers.tracklets import CROP_MARGIN
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # by content, whatever the file is called
 MOST_BYTES = 30_000_000
 MOST_PIXELS = 50_000_000
+LEAST = 4  # pixels: a narrower box shows nobody
 SMALLEST = 16  # pixels of the shorter side: fewer show nobody
-SURE = 0.35  # detectors are asked for unsure boxes too, which only a tracker can use
+SURE, UNSURE = 0.5, 0.3  # confidence of who is listed; of who is if nobody is sure
+SECOND_LOOK = 1280  # pixels of the longer side: detectors see no more of it
+MARGIN = 0.5  # of that look, share of each side
 SAME = 0.7  # intersection over union from which two boxes are one person
+INSIDE, FAINT = 0.8, 0.8  # a box so much inside another and so much less sure is a piece of it
 PORTRAIT = 1.6  # height / width of a picture that may be a crop of one person already
 BACKGROUND = 128  # what shows through transparent pixels: grey says least
 ORIENTATION = 0x0112  # the EXIF tag
@@ -147,12 +152,10 @@ def find_people(image: NDArray[np.uint8], detector: Detector, name: str) -> list
     Raises:
         DataError: if nobody is found.
     """
-    (found,) = detector.process([Photo(name, image)])
+    found = _look_twice(image, detector, name)
     kept: list[Detection] = []
-    for detection in sorted(found, key=lambda d: -d.confidence):
-        if detection.confidence < SURE or min(detection.box.width, detection.box.height) < 4:
-            continue
-        if all(detection.box.iou(other.box) < SAME for other in kept):
+    for detection in _sure(found):
+        if not any(_same(detection, other) for other in kept):
             kept.append(detection)
     people = [_person(image, detection, name) for detection in kept]
     if not people:
@@ -211,6 +214,56 @@ def choose(people: Sequence[Person], number: int | None) -> Person:
     )
 
 
+def _look_twice(image: NDArray[np.uint8], detector: Detector, name: str) -> list[Detection]:
+    """What a detector finds in a photo, and in the photo with a grey margin around it.
+
+    A detector that knows people as cameras on walls see them takes somebody who fills a photo to
+    pieces; from further away it sees one person.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, SECOND_LOOK / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    dx, dy = (round(MARGIN * side) for side in size)
+    grey = (BACKGROUND,) * 3
+    wide = cv2.copyMakeBorder(small, dy, dy, dx, dx, cv2.BORDER_CONSTANT, value=grey)
+    (near,), (far,) = (
+        detector.process([Photo(name, np.asarray(look, np.uint8))]) for look in (image, wide)
+    )
+    x, y = width / size[0], height / size[1]
+    placed = []
+    for d in far:
+        left, right = ((v - dx) * x for v in (d.box.left, d.box.right))
+        top, bottom = ((v - dy) * y for v in (d.box.top, d.box.bottom))
+        box = Box(max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+        if box.is_valid():
+            placed.append(Detection(box, d.confidence))
+    return [*near, *placed]
+
+
+def _sure(found: Sequence[Detection]) -> list[Detection]:
+    """Who is surely there, else who may be; surest first.
+
+    Detectors are asked for unsure boxes too, which only a tracker can use: seen large, a person
+    gives a handful of them.
+    """
+    large = [d for d in found if min(d.box.width, d.box.height) >= LEAST]
+    for limit in (SURE, UNSURE):
+        sure = [d for d in large if d.confidence >= limit]
+        if sure:
+            return sorted(sure, key=lambda d: -d.confidence)
+    return []
+
+
+def _same(detection: Detection, surer: Detection) -> bool:
+    """Whether two boxes show one person. A child in front of somebody is sure and stays."""
+    box = detection.box
+    if box.iou(surer.box) >= SAME:
+        return True
+    inside = box.intersection(surer.box) >= INSIDE * box.area
+    return inside and detection.confidence < FAINT * surer.confidence
+
+
 def _person(image: NDArray[np.uint8], detection: Detection, name: str) -> Person:
     """Cut somebody out as the pipeline would on a track's first frame."""
     height, width = image.shape[:2]
@@ -234,7 +287,7 @@ def _person(image: NDArray[np.uint8], detection: Detection, name: str) -> Person
 def _advice(image: NDArray[np.uint8], found: Sequence[Detection]) -> str:
     height, width = image.shape[:2]
     best = max((d.confidence for d in found), default=0.0)
-    text = f" (the best guess has confidence {best:.2f}; {SURE} is needed)" if found else ""
+    text = f" (the best guess has confidence {best:.2f}; {UNSURE} is needed)" if found else ""
     if height >= PORTRAIT * width:
         text += "; if it is a crop of one person already, say so with --crop"
     return text

@@ -63,11 +63,13 @@ class Finds:
 
     name = "told"
 
-    def __init__(self, *detections: Detection) -> None:
-        self.detections = list(detections)
+    def __init__(self, *detections: Detection, far: Sequence[Detection] = ()) -> None:
+        self.looks = [list(detections), list(far)]
+        self.shapes: list[tuple[int, ...]] = []
 
     def process(self, frames: Sequence[Picture]) -> list[list[Detection]]:
-        return [self.detections for _ in frames]
+        self.shapes += [frame.image.shape for frame in frames]
+        return [self.looks.pop(0) for _ in frames]
 
 
 def seen(left: float, top: float, width: float, height: float, sure: float = 0.9) -> Detection:
@@ -161,14 +163,36 @@ def test_people_come_by_size_and_certainty() -> None:
     detector = Finds(
         seen(10, 20, 20, 50, 0.9),  # 900
         seen(100, 20, 40, 100, 0.5),  # 2000
-        seen(102, 22, 38, 98, 0.45),  # the same person once more
-        seen(200, 20, 60, 150, 0.2),  # nobody: too unsure
+        seen(102, 22, 38, 98, 0.5),  # the same person once more
+        seen(200, 20, 60, 150, 0.4),  # nobody: others are sure
     )
     people = find_people(image, detector, "a.jpg")
     assert [p.box.left for p in people] == [100, 10]
     assert [p.confidence for p in people] == [0.5, 0.9]
     assert people[0].as_json(1) == {"person": 1, "box": [100, 20, 40, 100], "confidence": 0.5}
     assert all(p.edges == () and p.body == p.box and p.name == "a.jpg" for p in people)
+
+
+def test_who_fills_the_photo_is_seen_whole_from_further_away() -> None:
+    """Nearby a detector sees a leg and a half; with a margin, the person (half the size here)."""
+    image = np.zeros((2560, 1000, 3), np.uint8)  # shrunk to 1280 x 500 before the margin
+    pieces = (seen(100, 200, 700, 1200, 0.55), seen(100, 1300, 600, 1000, 0.5))
+    detector = Finds(*pieces, far=[seen(250 + 50, 640 + 50, 350, 1150, 0.9)])
+    (person,) = find_people(image, detector, "a.jpg")
+    assert detector.shapes == [(2560, 1000, 3), (2560, 1000, 3)]
+    assert person.box == Box(100, 100, 800, 2400)
+
+
+def test_a_child_in_front_of_somebody_stays() -> None:
+    adult, child = seen(100, 20, 60, 160, 0.9), seen(110, 80, 30, 90, 0.8)
+    people = find_people(np.zeros((200, 300, 3), np.uint8), Finds(adult, child), "a.jpg")
+    assert [p.box for p in people] == [adult.box, child.box]
+
+
+def test_where_nobody_is_sure_the_unsure_are_listed() -> None:
+    unsure = Finds(seen(10, 20, 20, 50, 0.35), seen(100, 20, 40, 100, 0.29))
+    (person,) = find_people(np.zeros((200, 300, 3), np.uint8), unsure, "a.jpg")
+    assert person.confidence == 0.35
 
 
 def test_a_crop_shows_a_little_around_the_person() -> None:

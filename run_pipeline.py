@@ -18,6 +18,7 @@ ROOMS = ("pipeline", "reid", "storage", "investigation", "web")
 EPILOG = """examples:
   crosscam demo                               four real cameras, then a contact sheet
   crosscam run --cameras cams.yaml            watch every camera in cams.yaml
+  crosscam serve --store sqlite:///crosscam.db  live wall, search, replay in a browser
   crosscam check cams.yaml                    open every camera once and print a table
   crosscam export --store sqlite:///crosscam.db --format mot --out out/
   crosscam report --store sqlite:///crosscam.db --out report.html

@@ -19,7 +19,7 @@ from types import TracebackType
 from reid.errors import ConfigError
 from storage.settings import StoreSettings
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 END_SECONDS = 10.0
 STORE_VARIABLE = "CROSSCAM_STORE"  # not an argument: the URL may hold a password
 
@@ -82,9 +82,7 @@ class Serving:
         while not _listens(self._port):
             code = process.poll()
             if code is not None:
-                raise ConfigError(
-                    f"--serve: `crosscam serve --port {self._port}` ended with {code}"
-                )
+                raise ConfigError(f"--serve: the pages ended with exit code {code}")
             if time.monotonic() > deadline:
                 raise ConfigError(
                     f"--serve: nothing answers on port {self._port} after {START_SECONDS:g} s"

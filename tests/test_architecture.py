@@ -30,7 +30,7 @@ LONGEST = 500
 HEAVY = (
     "torch", "torchvision", "ultralytics", "cv2", "av", "sqlalchemy", "alembic", "pydantic",
     "numpy", "scipy", "openvino", "onnxruntime", "faiss", "yaml", "rich", "jinja2", "pyarrow",
-    "matplotlib", "timm", "tensorboard",
+    "matplotlib", "timm", "tensorboard", "fastapi", "uvicorn", "argon2",
 )  # fmt: skip
 
 
@@ -115,6 +115,8 @@ def test_modules_stay_readable() -> None:
         "export",
         "report",
         "search",
+        "serve",
+        "user",
         "hold",
         "rerun",
         "case",

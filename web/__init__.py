@@ -11,7 +11,7 @@
 Conventions:
 
 - A route names its role by the type of one argument: `who: Investigator`. There must be exactly
-  one (`check_routes`; `tests/web/test_roles.py` holds the table). `who.desk.store`, `.reader`,
+  one (`check_routes`; `tests/web/roles.py` holds the table). `who.desk.store`, `.reader`,
   `.accounts`, `.tokens` are taken anew in each request and never kept. Routes are plain `def`:
   they run in threads, so they may wait for the store.
 - `who.cameras` (a frozenset, or None for all) goes into every search, list, picture, clip and

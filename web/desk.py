@@ -74,11 +74,16 @@ class Desk:
             self._drop()
             if self._path is not None:
                 check_file(self._path, self._shown, must_exist=True)  # never make a new one
+                if self._identity() != self._file:
+                    # SQLite would read the old file's `-wal` into the new one and damage it.
+                    raise StoreError(
+                        f"store {self._shown}: another file lies at {self._path} than was served; "
+                        f"end crosscam serve, see to {self._path}-wal, and start again"
+                    )
             if time.monotonic() < self._next_try:
                 raise StoreError(f"store {self._shown} cannot be reached; trying again shortly")
             self._next_try = time.monotonic() + _RETRY_SECONDS
             self._store = Store.open(self._url, self.media_argument)
-            self._file = self._identity()
             self._next_try = 0.0
             log.warning("store %s is back", self._shown)
             return self._store

@@ -111,11 +111,16 @@ def serve(options: argparse.Namespace) -> int:
         name = "--" + str(first["loc"][0]).replace("_", "-")
         raise ConfigError(f"{name} is {first['input']!r}: {first['msg']}") from None
 
-    from web.app import create_app
+    from storage.store import Store
 
     console = Console(highlight=False, soft_wrap=True)
     listening = listen(settings)
     try:
+        # The store first: a wrong path should be told before the models' libraries are loaded.
+        Store.open(options.store, options.media).close()
+
+        from web.app import create_app
+
         app = create_app(settings, options.store, options.media)
         address = base_url(settings, listening)
         if not is_loopback(settings.host) and not settings.secure:
@@ -124,6 +129,7 @@ def serve(options: argparse.Namespace) -> int:
                 "is on the way reads pictures and passwords. Put a proxy with https in front and "
                 "say --base-url https://NAME."
             )
+        listening.listen(128)
         link = first_administrator(app.state.desk, settings)
         if link is not None:
             console.print(

@@ -76,7 +76,7 @@ class WebSettings(StrictModel):
     )
     password_memory: int = Field(
         default=65536,
-        ge=8,
+        ge=32,  # 8 KiB for each of the four lanes
         title="argon2 memory",
         description="KiB for each hash. Lower it in tests alone.",
     )

@@ -94,7 +94,7 @@ def test_the_last_administrator_stays(store: Store, change: dict[str, object]) -
     ["", "a", "-mia", "mia!", "mia mia", "../mia", "cli:root", "crosscam", "CLI", "m" * 65, "mïa"],
 )
 def test_a_name_that_cannot_be_one_is_refused_with_the_rule(store: Store, name: str) -> None:
-    with pytest.raises(AccountError, match="user name .* allowed are 2 to 64"):
+    with pytest.raises(AccountError, match=r"user name .* allowed are 2 to 64"):
         Accounts(store).add_user(name, Role.VIEWER, BY)
 
 

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from reid.errors import AccountError
 from storage.tokens import tokens
 from web.access import Viewer, Visitor
+from web.ids import InPath
 from web.pages import page
 
 router = APIRouter(include_in_schema=False)
@@ -73,7 +74,7 @@ def new_token(
 
 
 @router.post("/account/tokens/{token}/revoke")
-def revoke_token(who: Viewer, token: int) -> Response:
+def revoke_token(who: Viewer, token: InPath) -> Response:
     """End one of one's own tokens."""
     who.desk.tokens.revoke(token, who.by, owner=who.signed.user.id)
     return RedirectResponse("/account?done=revoked", 303)

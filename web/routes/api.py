@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from storage.camera_states import camera_states
 from web.access import Administrator, Viewer
+from web.ids import BEYOND
 from web.pages import iso
 from web.routes.audit import Choice
 
@@ -114,7 +115,9 @@ def audit(
     action: Text = "",
     start: Annotated[str, Query(max_length=40, description="From, ISO 8601.")] = "",
     end: Annotated[str, Query(max_length=40, description="To, ISO 8601.")] = "",
-    before: Annotated[int | None, Query(ge=1, description="Only ids below, to page on.")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, lt=BEYOND, description="Only ids below, to page on.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[AuditAnswer]:
     """The audit trail, newest first; administrators alone."""

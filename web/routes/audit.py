@@ -16,6 +16,7 @@ from reid.errors import DataError
 from storage.audit import ACTIONS, AuditRow, entries
 from storage.queries import StoreReader
 from web.access import Administrator
+from web.ids import InQuery
 from web.pages import iso, page
 from web.times import check_order, utc_seconds
 
@@ -34,7 +35,7 @@ def audit(
     action: Text = "",
     start: Text = "",
     end: Text = "",
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: InQuery = None,
 ) -> Response:
     """The newest entries first, a page at a time; looking is an entry too."""
     chosen = Choice(actor, action, start, end)

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from reid.errors import AccountError
 from storage import accounts
 from web.access import Administrator, Visitor
+from web.ids import InPath
 from web.pages import page
 
 router = APIRouter(include_in_schema=False)
@@ -42,7 +43,7 @@ def add(
 def change(
     request: Request,
     who: Administrator,
-    group: int,
+    group: InPath,
     name: Annotated[str, Form()] = "",
     cameras: Cameras = [],  # noqa: B006 - FastAPI copies it
 ) -> Response:
@@ -55,7 +56,7 @@ def change(
 
 
 @router.post("/groups/{group}/remove")
-def remove(request: Request, who: Administrator, group: int) -> Response:
+def remove(request: Request, who: Administrator, group: InPath) -> Response:
     """Remove it."""
     try:
         who.desk.accounts.remove_group(group, who.by)

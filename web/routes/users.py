@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request
+from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
@@ -12,6 +13,7 @@ from storage import accounts
 from storage.accounts import Role, UserRow
 from storage.tokens import tokens
 from web.access import Administrator, Visitor
+from web.ids import BEYOND, InPath
 from web.pages import page
 
 router = APIRouter(include_in_schema=False)
@@ -30,7 +32,7 @@ def add(
     name: Annotated[str, Form()] = "",
     role: Annotated[str, Form()] = "viewer",
     cameras: Annotated[str, Form()] = "groups",
-    groups: Annotated[list[int], Form()] = [],  # noqa: B006 - FastAPI copies it
+    groups: Annotated[list[Annotated[int, Field(ge=1, lt=BEYOND)]], Form()] = [],  # noqa: B006 - FastAPI copies it
 ) -> Response:
     """Make a user and show the one-time link."""
     try:
@@ -43,7 +45,7 @@ def add(
 
 
 @router.get("/users/{user}")
-def user_page(request: Request, who: Administrator, user: int) -> Response:
+def user_page(request: Request, who: Administrator, user: InPath) -> Response:
     """One user."""
     return _one(request, who, _find(who, user))
 
@@ -52,10 +54,10 @@ def user_page(request: Request, who: Administrator, user: int) -> Response:
 def change(
     request: Request,
     who: Administrator,
-    user: int,
+    user: InPath,
     role: Annotated[str, Form()],
     cameras: Annotated[str, Form()] = "groups",
-    groups: Annotated[list[int], Form()] = [],  # noqa: B006 - FastAPI copies it
+    groups: Annotated[list[Annotated[int, Field(ge=1, lt=BEYOND)]], Form()] = [],  # noqa: B006 - FastAPI copies it
 ) -> Response:
     """Change role and cameras."""
     found = _find(who, user)
@@ -72,7 +74,7 @@ def change(
 def disable(
     request: Request,
     who: Administrator,
-    user: int,
+    user: InPath,
     disabled: Annotated[bool, Form()],
 ) -> Response:
     """Disable or enable; who is disabled is signed out at once."""
@@ -85,13 +87,13 @@ def disable(
 
 
 @router.post("/users/{user}/link")
-def link(request: Request, who: Administrator, user: int) -> Response:
+def link(request: Request, who: Administrator, user: InPath) -> Response:
     """A new one-time link, for a forgotten password."""
     return _link(request, who, _find(who, user))
 
 
 @router.post("/users/{user}/tokens/{token}/revoke")
-def revoke(who: Administrator, user: int, token: int) -> Response:
+def revoke(who: Administrator, user: InPath, token: InPath) -> Response:
     """End a program's token."""
     who.desk.tokens.revoke(token, who.by, owner=user)
     return RedirectResponse(f"/users/{user}?done=revoked", 303)

@@ -114,6 +114,7 @@ def _pictures(
 ) -> Iterator[Remain]:
     """Crops of other people in which the person may be seen as well."""
     doomed = {track.id for track in tracks}
+    told: set[str] = set()
     other = aliased(Track)
     for track in tracks:
         rows = (
@@ -131,7 +132,8 @@ def _pictures(
             .order_by(ExemplarCrop.path)
         )
         for path, moment, of in connection.execute(rows):
-            if of not in doomed:
+            if of not in doomed and path not in told:
+                told.add(path)
                 yield Remain("picture", str(media / path), track.camera, moment, moment)
 
 

@@ -23,6 +23,8 @@ from web.room import SearchRoom
 from web.routes import (
     account,
     api,
+    api_people,
+    api_search,
     audit,
     decisions,
     docs,
@@ -57,6 +59,8 @@ ROUTERS = (
     audit.router,
     docs.router,
     api.router,
+    api_search.router,
+    api_people.router,
 )
 
 

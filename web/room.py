@@ -21,6 +21,7 @@ from investigation.photos import whole_picture
 from investigation.search import SearchDesk
 from reid.embedding import weights_file
 from reid.errors import CrosscamError, DataError
+from reid.explain.explanation import Explainer
 from reid.network.checkpoint import read_config
 from storage.store import Store
 from web.desk import Desk
@@ -55,6 +56,7 @@ class SearchRoom:
         self._lock = threading.Lock()
         self._search: SearchDesk | None = None
         self._store: Store | None = None
+        self._model: Explainer | None = None  # kept where the store is another after it was away
         self._names: tuple[str, ...] | None = None
         self._warming: threading.Thread | None = None
         self._begun = 0.0
@@ -73,7 +75,11 @@ class SearchRoom:
             if self._search is None or self._store is not store:
                 detector = DetectorSettings(name=settings.detector)
                 self._search = SearchDesk(
-                    store.reader(), settings.weights, detector, settings.device
+                    store.reader(),
+                    settings.weights,
+                    detector,
+                    settings.device,
+                    model=self._model,
                 )
                 self._store = store
                 self._state = State("cold")
@@ -121,6 +127,7 @@ class SearchRoom:
             with contextlib.suppress(DataError):  # there is nobody on it
                 looking.find_people(grey, "a grey picture")
             looking.search(looking.from_people([whole_picture(grey, "a grey picture")]), top=1)
+            self._model = looking.model
         except CrosscamError as error:
             state = State("failed", str(error))
         except Exception:

@@ -24,6 +24,7 @@ from storage.standing import rejected
 from web.access import Visitor
 from web.room import SearchRoom
 from web.shelf import Asked, UploadedPhoto, Wishes
+from web.words import one_line
 
 MOST_PHOTOS = 8
 LONGEST_REASON = 500
@@ -69,7 +70,7 @@ def read_photos(files: Sequence[UploadFile]) -> list[tuple[str, bytes]]:
 def harmless(name: str, default: str) -> str:
     """A file's name as somebody's browser says it, without folders, controls and undue length."""
     last = re.split(r"[/\\]", name)[-1]
-    clean = "".join(letter for letter in last if letter.isprintable()).strip()
+    clean = one_line(last)
     return clean if len(clean) <= 60 else f"{clean[:45]}…{clean[-14:]}" if clean else default
 
 
@@ -146,7 +147,7 @@ def filters_of(who: Visitor, wishes: Wishes) -> Filters:
     Raises:
         ConfigError: naming what does not exist, cannot be read or runs backwards.
     """
-    if not wishes.reason.strip():
+    if not one_line(wishes.reason):
         raise ConfigError("say why you search: the reason is written into the audit trail")
     if len(wishes.reason) > LONGEST_REASON:
         raise ConfigError(f"the reason has {len(wishes.reason)} letters; {LONGEST_REASON} at most")
@@ -169,6 +170,7 @@ def ask(who: Visitor, room: SearchRoom, query: Query, wishes: Wishes) -> Asked:
         StoreError: if the store is away.
     """
     filters = filters_of(who, wishes)
+    wishes = replace(wishes, reason=one_line(wishes.reason))
     looking = room.looking
     if wishes.weights is not None:
         check_weights(wishes.weights, looking.parts)
@@ -176,7 +178,7 @@ def ask(who: Visitor, room: SearchRoom, query: Query, wishes: Wishes) -> Asked:
             wishes = replace(wishes, weights=None)
     query = query.masked(wishes.weights)
     hits = looking.search(query, filters, wishes.top)
-    entry = audit_of(query, filters, wishes.top, hits, actor=who.name, reason=wishes.reason.strip())
+    entry = audit_of(query, filters, wishes.top, hits, actor=who.name, reason=wishes.reason)
     who.note("search", entry.subject, entry.reason, entry.details)
     return Asked(query=query, wishes=wishes, filters=filters, hits=tuple(hits))
 

@@ -28,6 +28,12 @@ def told(row: DecisionRow) -> str:
     return f"{row.action}: {which}"
 
 
+def one_line(text: str) -> str:
+    """What somebody typed, on one line and without what is no letter (PostgreSQL refuses NUL)."""
+    spaced = " ".join(text.split())
+    return "".join(letter for letter in spaced if letter.isprintable())
+
+
 def _tracks(tracks: Sequence[int]) -> str:
     named = ", ".join(str(track) for track in tracks[:MOST_NAMED])
     more = f" and {len(tracks) - MOST_NAMED} more" if len(tracks) > MOST_NAMED else ""

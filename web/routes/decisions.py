@@ -15,6 +15,7 @@ from web.pages import page
 from web.room import TheRoom
 from web.routes.sign_in import local_path
 from web.shelf import Asked
+from web.words import one_line
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,11 +38,11 @@ def make(
 ) -> Response:
     """Decide, then back to the page it was decided on, which offers the undo."""
     asked = room.shelf.find(search, who.name, Asked) if search else None
-    why = reason.strip()
+    why = one_line(reason)
     if not why:
         why = "taken back on the page" if action == "undo" else "looked at on the page"
         if asked is not None:
-            why = f"search for {asked.query.subject}: {asked.wishes.reason.strip()}"
+            why = f"search for {asked.query.subject}: {asked.wishes.reason}"
     made = decide(
         who, action, reason=why, track=track, identity=identity, other=other, tracks=tracks,
         decision=decision,

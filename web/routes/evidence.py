@@ -81,7 +81,7 @@ def refuse(
         raise HTTPException(404, f"track {track} is no hit of this search")
     said = "refused" if refused else "no longer refused"
     details = {"said": said, "for": asked.query.subject}
-    who.note("decide", f"track {track}", asked.wishes.reason.strip(), details)
+    who.note("decide", f"track {track}", asked.wishes.reason, details)
     if refused:
         asked.refused.add(track)
         asked.confirmed[:] = [t for t in asked.confirmed if t != track]

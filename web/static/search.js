@@ -15,5 +15,10 @@
       return picture;
     });
     preview.replaceChildren(...shown);
+    // The server would break the sending off, which looks like a lost connection.
+    const bytes = Array.from(field.files).reduce((sum, file) => sum + file.size, 0);
+    const most = Number(field.dataset.most);
+    field.setCustomValidity(bytes > most ? `Together these are ${Math.ceil(bytes / 1e6)} MB; ${Math.floor(most / 1e6)} MB can be sent at once.` : "");
+    field.reportValidity();
   });
 })();

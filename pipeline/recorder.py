@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 GROW_SECONDS = 2.0  # how far the index may lie behind the file
 RETRY_SECONDS = 30.0
+_PATIENCE = 5.0
 _JUMP = 10.0  # seconds between two packets that a segment does not bridge; as `LiveClock`'s
 _DAY = 86_400.0
 
@@ -114,6 +115,7 @@ class Tape:
         self._step = 0.0
         self._current: _Current | None = None
         self._retry = 0.0
+        self._failed = float("-inf")
         self.problem: str | None = None
 
     def connect(self, stream: VideoStream, live: bool) -> None:
@@ -143,6 +145,10 @@ class Tape:
                 self._record(packet, capture, self._stream)
             except (av.error.FFmpegError, OSError, ValueError, CrosscamError) as error:
                 self._fail(error)
+            except Exception as error:
+                # A fault of ours must not cost the camera its pictures as well.
+                log.exception("camera %s: the recorder failed", self._camera)
+                self._fail(error)
 
     def disconnect(self) -> None:
         """No more packets come from this stream: its segment is complete."""
@@ -151,10 +157,15 @@ class Tape:
             self._stream = None
 
     def close(self) -> None:
-        """End for good."""
-        with self._lock:
+        """End for good. A reader that hangs in a write to the disk is left to the process's end."""
+        self._closed = True
+        if not self._lock.acquire(timeout=_PATIENCE):
+            log.warning("camera %s: its recording hangs; left as it is", self._camera)
+            return
+        try:
             self._finish()
-            self._closed = True
+        finally:
+            self._lock.release()
 
     def _record(self, packet: Any, capture: float, stream: VideoStream) -> None:
         current = self._current
@@ -230,8 +241,14 @@ class Tape:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        """Give up the segment in work, keep what stands in it, and try again later."""
-        self._retry = time.monotonic() + RETRY_SECONDS
+        """Give up the segment in work, keep what stands in it, and try again.
+
+        At the next key frame, in case it was one bad packet; later if that fails soon as well.
+        """
+        now = time.monotonic()
+        if now - self._failed < RETRY_SECONDS:
+            self._retry = now + RETRY_SECONDS
+        self._failed = now
         # FFmpeg's own text may hold the file's whole path; the reason is enough.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self._say(f"recording stopped: {reason}")

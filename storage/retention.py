@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 ACTOR = "crosscam"
 _BATCH = 200  # recordings in one transaction and one audit row
+_PAGE = 2000  # rows read at once; what is protected may lie in front of what is not
 _DAY = 86_400.0
 _GIGABYTE = 1e9
 
@@ -116,7 +117,7 @@ def enforce(
 def _oldest(reader: StoreReader, wanted: ColumnElement[bool]) -> Iterator[RecordingRow]:
     """Recordings by the end of their capture, in pages: who needs a few does not read them all."""
     media = media_of(reader)
-    found = COLUMNS.where(wanted).order_by(Recording.end, Recording.id).limit(_BATCH)
+    found = COLUMNS.where(wanted).order_by(Recording.end, Recording.id).limit(_PAGE)
     last: RecordingRow | None = None
     while True:
         page = found
@@ -128,7 +129,7 @@ def _oldest(reader: StoreReader, wanted: ColumnElement[bool]) -> Iterator[Record
         with reader.connection() as connection:
             rows = [row_of(row, media) for row in connection.execute(page)]
         yield from rows
-        if len(rows) < _BATCH:
+        if len(rows) < _PAGE:
             return
         last = rows[-1]
 

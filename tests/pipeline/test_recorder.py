@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -21,6 +22,7 @@ from pipeline import recorder as recorder_module
 from pipeline.config import CameraConfig
 from pipeline.recorder import Recorder, repair
 from pipeline.redact import SourceUrl
+from pipeline.segments import Segment
 from pipeline.settings import RecordingSettings
 from pipeline.sources import Sources
 from reid.errors import ConfigError
@@ -408,3 +410,27 @@ def test_old_footage_is_not_recorded_only_to_be_deleted(store, gop, caplog):
     assert len(frames) == 80 and not rows(store)
     assert "older than recording.keep_days" in tapes.problems()["a"]
     assert caplog.text.count("camera a") == 1
+
+
+def test_one_bad_packet_costs_no_more_than_its_group(store, gop, monkeypatch):
+    honest, count = Segment.write, itertools.count()
+
+    def once(self, packet, pts, dts):
+        if next(count) == 14:
+            raise av.error.InvalidDataError(1, "bad")
+        honest(self, packet, pts, dts)
+
+    monkeypatch.setattr(Segment, "write", once)
+    record(store, camera("a", gop(frames=60)), segment=60)
+    found = rows(store)
+    assert len(found) == 2 and all(r.closed for r in found)
+    assert [len(packets(r.path)) for r in found] == [14, 40], "recorded again from the next group"
+    assert found[1].start == pytest.approx(START + 2, abs=1e-3)
+
+
+def test_a_fault_of_ours_does_not_cost_the_camera_its_pictures(store, gop, monkeypatch, caplog):
+    monkeypatch.setattr(Segment, "write", lambda *arguments: 1 / 0)
+    tapes, frames = record(store, camera("a", gop(frames=20)))
+    assert len(frames) == 20 and "ZeroDivisionError" in caplog.text
+    assert tapes.problems() == {"a": "recording stopped: division by zero"}
+    assert rows(store) == []

@@ -187,6 +187,7 @@ def test_a_hold_that_comes_while_retention_chooses_counts(store, run, monkeypatc
 
 def test_many_go_in_batches(store, run, monkeypatch):
     monkeypatch.setattr(retention, "_BATCH", 3)
+    monkeypatch.setattr(retention, "_PAGE", 2)
     for index in range(8):
         add_recording(store, run, start=NOON - 9 * DAY + index)
     assert len(enforce(store, keep_days=1, keep_gigabytes=None, now=NOON).deleted) == 8

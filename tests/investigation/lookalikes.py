@@ -48,8 +48,11 @@ def read(shared: Path, camera: str) -> tuple[list[NDArray[np.uint8]], dict[int, 
     return frames, truth
 
 
-def fill(shared: Path, url: str, explainer: Explainer) -> list[Filmed]:
-    """Fill a store: a track for each person and camera, every track an identity of its own."""
+def fill(shared: Path, url: str, explainer: Explainer) -> tuple[list[Filmed], list, dict]:
+    """Fill a store: a track for each person and camera, every track an identity of its own.
+
+    Returns what was filmed, and frames and ground truth of the right camera.
+    """
     films = []
     with Store.open(url) as store:
         cameras = [
@@ -64,7 +67,7 @@ def fill(shared: Path, url: str, explainer: Explainer) -> list[Filmed]:
                 film = _film(store, run, camera, person, frames, truth[person], explainer)
                 films.append(film)
         store.finish_run(run)
-    return films
+    return films, frames, truth
 
 
 def _film(
@@ -102,3 +105,25 @@ def _film(
     return Filmed(
         track, camera, person, tuple(p.frame for p in chosen), tuple(p.box for p in chosen)
     )
+
+
+def portrait(frames: list, truth: dict[int, list[tuple]], person: int) -> NDArray[np.uint8]:
+    """The person's largest view with nobody else near, with some of the scene around it, x 3."""
+    where: dict[int, list[Box]] = defaultdict(list)
+    for there in truth.values():
+        for frame, box in there:
+            where[frame].append(box)
+    height, width = frames[0].shape[:2]
+    best = None
+    for frame, box in truth[person]:
+        dx, dy = 0.8 * box.width, 0.2 * box.height
+        around = Box(box.left - dx, box.top - dy, box.right + dx, box.bottom + dy)
+        inside = around.left > 0 and around.top > 0
+        inside = inside and around.right < width and around.bottom < height
+        alone = all(other is box or around.intersection(other) == 0 for other in where[frame])
+        if inside and alone and (best is None or box.area > best[2]):
+            best = (frame, around, box.area)
+    assert best is not None, person
+    frame, around, _ = best
+    cut = crop(frames[frame], around)
+    return cv2.resize(cut, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)

@@ -38,7 +38,7 @@ class SearchDesk:
     Args:
         reader: the store; must stay open.
         weights: `default` or a model file; has to be the model of the store's embeddings.
-        detector: finds people in photos.
+        detector: finds people in photos; a string is its name alone.
         device: of the model: `auto`, `cpu`, `cuda` or `cuda:N`.
         model: the same weights, already loaded; else they are loaded when first needed.
         reruns: also search runs that `replay --rerun` made.
@@ -48,7 +48,7 @@ class SearchDesk:
         self,
         reader: StoreReader,
         weights: str = "default",
-        detector: DetectorSettings | None = None,
+        detector: DetectorSettings | str | None = None,
         device: str = "auto",
         *,
         model: Explainer | None = None,
@@ -56,6 +56,8 @@ class SearchDesk:
     ) -> None:
         self.reader = reader
         self._weights, self._device, self._reruns = weights, device, reruns
+        if isinstance(detector, str):
+            detector = DetectorSettings(name=detector)
         self._settings = detector or DetectorSettings()
         self._lock = threading.RLock()  # of loading, and of the model, which runs one at a time
         self._looking = threading.Lock()  # of the detector

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from reid.errors import StoreError
 from storage.audit import Audit, record
@@ -146,6 +146,7 @@ def alerts(
     watch: int | None = None,
     unseen: bool = False,
     cameras: frozenset[str] | None = None,
+    watches: Collection[int] | None = None,
     after: int | None = None,
     before: int | None = None,
     limit: int = 100,
@@ -157,6 +158,7 @@ def alerts(
         watch: only of this watch.
         unseen: only those that nobody marked as seen.
         cameras: only of these cameras (what a user may see); None for all.
+        watches: only of these watches; None for all.
         after: only above this id.
         before: only below this id, for the next page.
         limit: rows, at most.
@@ -168,12 +170,31 @@ def alerts(
         found = found.where(Alert.seen.is_(None))
     if cameras is not None:
         found = found.where(Track.camera.in_(sorted(cameras)))
+    if watches is not None:
+        found = found.where(Alert.watch.in_(sorted(watches)))
     if after is not None:
         found = found.where(Alert.id > after)
     if before is not None:
         found = found.where(Alert.id < before)
     with reader.connection() as connection:
         return [AlertRow(*row) for row in connection.execute(found)]
+
+
+def count_unseen(
+    reader: StoreReader,
+    *,
+    cameras: frozenset[str] | None = None,
+    watches: Collection[int] | None = None,
+) -> int:
+    """How many alerts nobody marked as seen; filters as for `alerts`."""
+    found = select(func.count()).select_from(Alert).where(Alert.seen.is_(None))
+    if cameras is not None:
+        found = found.join(Track, Track.id == Alert.track)
+        found = found.where(Track.camera.in_(sorted(cameras)))
+    if watches is not None:
+        found = found.where(Alert.watch.in_(sorted(watches)))
+    with reader.connection() as connection:
+        return int(connection.execute(found).scalar_one())
 
 
 def one_alert(reader: StoreReader, alert: int) -> AlertRow:
@@ -189,7 +210,9 @@ def one_alert(reader: StoreReader, alert: int) -> AlertRow:
     return AlertRow(*row)
 
 
-def mark_seen(store: Store, chosen: Sequence[int], actor: str) -> list[int]:
+def mark_seen(
+    store: Store, chosen: Sequence[int], actor: str, *, address: str | None = None
+) -> list[int]:
     """Say that somebody looked at alerts, with an audit row each.
 
     Returns:
@@ -216,7 +239,8 @@ def mark_seen(store: Store, chosen: Sequence[int], actor: str) -> list[int]:
             seen = {"seen": now, "seen_by": actor}
             connection.execute(update(Alert).where(Alert.id == alert).values(seen))
             about = {"watch": rows[alert].watch, "track": rows[alert].track}
-            record(connection, Audit(actor, "alert-seen", f"alert {alert}", details=about))
+            entry = Audit(actor, "alert-seen", f"alert {alert}", "", about, address)
+            record(connection, entry)
         return new
 
     return store.write(write)

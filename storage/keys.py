@@ -110,8 +110,11 @@ class Keys:
 
         self._store.write(end)
 
-    def session(self, cookie: str) -> SignedIn | None:
-        """Who a cookie belongs to; None if it is unknown, over, or its user disabled."""
+    def session(self, cookie: str, *, used: bool = True) -> SignedIn | None:
+        """Who a cookie belongs to; None if it is unknown, over, or its user disabled.
+
+        Without `used` nobody did anything: a page asked by itself, and the idle time goes on.
+        """
         now = self._clock()
         key = digest(cookie)
         with self._reader.connection() as connection:
@@ -122,7 +125,7 @@ class Keys:
             if user.disabled:
                 return None
             cameras = visible_cameras(connection, user)
-        if now - found.seen >= min(SEEN_STEP, self._idle / 4):
+        if used and now - found.seen >= min(SEEN_STEP, self._idle / 4):
             seen = update(Session).where(Session.token == key).values(seen=to_microsecond(now))
             self._store.write(lambda connection: connection.execute(seen) and None)
         return SignedIn(user, cameras, found.csrf, key, "session")

@@ -47,6 +47,7 @@ class NewWatch:
         tracks: the stored tracks the query was made of: these raise nothing.
         identity: the identity it was made of.
         photos: names of the photos it was made of.
+        address: where the request came from, for the audit row.
     """
 
     name: str
@@ -64,6 +65,7 @@ class NewWatch:
     tracks: tuple[int, ...] = ()
     identity: int | None = None
     photos: tuple[str, ...] = ()
+    address: str | None = None
 
 
 def add_watch(store: Store, new: NewWatch) -> int:
@@ -120,7 +122,8 @@ def add_watch(store: Store, new: NewWatch) -> int:
             "notify": [target.shown for target in new.targets],
             **{key: details[key] for key in ("tracks", "identity", "photos")},
         }
-        record(connection, Audit(new.actor, "watch", f"watch {watch}", reason, shown))
+        subject = f"watch {watch}"
+        record(connection, Audit(new.actor, "watch", subject, reason, shown, new.address))
         return watch
 
     try:
@@ -131,7 +134,9 @@ def add_watch(store: Store, new: NewWatch) -> int:
         raise
 
 
-def end_watch(store: Store, watch: int, actor: str, reason: str) -> None:
+def end_watch(
+    store: Store, watch: int, actor: str, reason: str, *, address: str | None = None
+) -> None:
     """End a watch now, with an audit row; its alerts stay.
 
     Raises:
@@ -148,7 +153,8 @@ def end_watch(store: Store, watch: int, actor: str, reason: str) -> None:
             raise StoreError(f"watch {watch} ended already, at {iso_text(found.ended)}")
         ended = to_microsecond(time.time())
         connection.execute(update(Watch).where(Watch.id == watch).values(ended=ended))
-        record(connection, Audit(actor, "watch", f"watch {watch}", reason, {"ended": True}))
+        subject = f"watch {watch}"
+        record(connection, Audit(actor, "watch", subject, reason, {"ended": True}, address))
 
     store.write(write)
 

@@ -25,6 +25,8 @@ from web.settings import WebSettings
 
 STATIC = "/static/"
 STRANGERS_BODY = 64 * 1024  # bytes: a sign-in form is small
+# What every open page asks by itself: this is no use of a session.
+UNASKED = "/alerts/unseen"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 PROGRAMS = ("application/json", "multipart/form-data")
 HEADERS = {
@@ -122,7 +124,8 @@ class Gate:
         cookie = request.cookies.get(self._desk.settings.cookie)
         if not cookie:
             return None
-        return await run_in_threadpool(lambda: self._desk.keys.session(cookie))
+        used = request.url.path != UNASKED
+        return await run_in_threadpool(lambda: self._desk.keys.session(cookie, used=used))
 
 
 def allowed_hosts(settings: WebSettings) -> frozenset[str]:

@@ -16,7 +16,6 @@ from typing import Annotated
 import numpy as np
 from fastapi import Depends, Request
 
-from detectors.settings import DetectorSettings
 from investigation.photos import whole_picture
 from investigation.search import SearchDesk
 from reid.embedding import weights_file
@@ -73,11 +72,10 @@ class SearchRoom:
         settings = self._desk.settings
         with self._lock:
             if self._search is None or self._store is not store:
-                detector = DetectorSettings(name=settings.detector)
                 self._search = SearchDesk(
                     store.reader(),
                     settings.weights,
-                    detector,
+                    settings.detector,
                     settings.device,
                     model=self._model,
                 )

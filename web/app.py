@@ -19,6 +19,7 @@ from web.access import check_routes
 from web.desk import Desk
 from web.errors import answer
 from web.gate import Gate
+from web.jobs import Jobs
 from web.room import SearchRoom
 from web.routes import (
     account,
@@ -34,6 +35,7 @@ from web.routes import (
     identities,
     live,
     pictures,
+    replay,
     search,
     sign_in,
     timeline,
@@ -53,6 +55,7 @@ ROUTERS = (
     timeline.router,
     decisions.router,
     pictures.router,
+    replay.router,
     account.router,
     users.router,
     groups.router,
@@ -84,12 +87,14 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
     # A photo that somebody uploads stays in memory: never in a temporary file of the machine.
     MultiPartParser.spool_max_size = settings.upload_limit
     desk = Desk(settings, store_url, media)
+    jobs = Jobs()
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            jobs.close()
             desk.close()
 
     app = FastAPI(
@@ -107,6 +112,7 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
         ),
     )
     app.state.desk = desk
+    app.state.jobs = jobs
     app.state.room = SearchRoom(desk)
     for router in ROUTERS:
         app.include_router(router)

@@ -33,6 +33,7 @@ NAVIGATION = (
     Place("Live", "/live", Role.VIEWER),
     Place("Timeline", "/timeline", Role.VIEWER),
     Place("Search", "/search", Role.INVESTIGATOR),
+    Place("Replay", "/replay", Role.INVESTIGATOR),
     Place("Decisions", "/decisions", Role.INVESTIGATOR),
     Place("Users", "/users", Role.ADMINISTRATOR),
     Place("Camera groups", "/groups", Role.ADMINISTRATOR),

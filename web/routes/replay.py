@@ -1,0 +1,209 @@
+"""The player: several cameras by one clock, with boxes; clips rendered for download or blurred."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, HTTPException, Query, Request
+from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+
+from investigation.clips import write_clip
+from investigation.footage import Footage, check_window
+from reid.errors import DataError, StoreError
+from storage.models import iso_text
+from web.access import Investigator
+from web.ids import InForm, InQuery
+from web.jobs import Jobs, Progress
+from web.pages import page
+from web.player import LONGEST, Scene, boxes_json, clip_plan, plan_json, scene
+from web.times import utc_seconds
+
+router = APIRouter(include_in_schema=False)
+
+Text = Annotated[str, Query(max_length=500)]
+
+
+@router.get("/replay")
+def replay(
+    request: Request,
+    who: Investigator,
+    identity: InQuery = None,
+    track: InQuery = None,
+    start: Annotated[str, Query(alias="from", max_length=60)] = "",
+    end: Annotated[str, Query(alias="to", max_length=60)] = "",
+    camera: Annotated[list[str] | None, Query(max_length=64)] = None,
+) -> Response:
+    """The player's page; without a person or times, the form that asks for them."""
+    cameras = [c for c in camera or [] if c]
+    asked: dict[str, Any] = {"identity": identity, "track": track, "cameras": cameras}
+    known = [c for c in who.desk.reader.cameras() if who.may_see(c.id)]
+    shown: dict[str, Any] = {"known": known, "asked": asked, "start": start, "end": end}
+    if identity is None and track is None and not start and not end:
+        return page(request, "replay_ask.html", problem=None, **shown)
+    try:
+        found = _scene(who, identity, track, start, end, cameras)
+    except DataError as error:
+        return page(request, "replay_ask.html", status=422, problem=str(error), **shown)
+    _note(who, "play", found)
+    return page(request, "replay.html", scene=found, plan=plan_json(who, found), **shown)
+
+
+@router.get("/replay/boxes")
+def boxes(
+    who: Investigator,
+    camera: Text,
+    start: Annotated[float, Query(alias="from")],
+    end: Annotated[float, Query(alias="to")],
+    identity: InQuery = None,
+    track: InQuery = None,
+) -> dict[str, Any]:
+    """Boxes of one camera, for the player's script."""
+    _check(who, camera, start, end)
+    marked: frozenset[int] = frozenset()
+    if identity is not None or track is not None:
+        found = scene(who, identity=identity, track=track, start=start, end=end, cameras=[camera])
+        marked = frozenset(found.marked)
+    return boxes_json(who, camera, start, end, marked)
+
+
+@router.get("/replay/origin")
+def origin(
+    who: Investigator,
+    camera: Text,
+    start: Annotated[float, Query(alias="from")],
+    end: Annotated[float, Query(alias="to")],
+) -> dict[str, Any]:
+    """The capture time of second 0 of the video that the same times give."""
+    _check(who, camera, start, end)
+    playback = Footage(who.desk.reader).remux(camera, start, end)
+    return {"origin": playback.origin, "start": playback.start, "copied": playback.copied}
+
+
+@router.get("/replay/video")
+def video(
+    who: Investigator,
+    camera: Text,
+    start: Annotated[float, Query(alias="from")],
+    end: Annotated[float, Query(alias="to")],
+) -> Response:
+    """One camera's footage as an MP4 that plays while it comes. Everybody in it can be seen."""
+    _check(who, camera, start, end)
+    playback = Footage(who.desk.reader).remux(camera, start, end)
+    times = {"from": iso_text(start), "to": iso_text(end)}
+    who.note("play", f"camera {camera}", details=times)
+    return StreamingResponse(
+        _until_closed(playback.chunks), media_type="video/mp4",
+        headers={"accept-ranges": "none", "cache-control": "no-store"},
+    )  # fmt: skip
+
+
+@router.post("/replay/clip")
+def render(
+    request: Request,
+    who: Investigator,
+    identity: InForm = None,
+    track: InForm = None,
+    start: Annotated[str, Form(alias="from", max_length=60)] = "",
+    end: Annotated[str, Form(alias="to", max_length=60)] = "",
+    camera: Annotated[list[str] | None, Form(max_length=64)] = None,
+    blur: Annotated[str, Form(max_length=8)] = "",
+) -> Response:
+    """Render the annotated clip, everybody else blurred if asked; answers with its page."""
+    found = _scene(who, identity, track, start, end, camera or [])
+    blurred = bool(blur)
+    plan = clip_plan(found, blurred)
+    reader = who.desk.reader
+
+    def work(path: Path, progress: Progress) -> Any:
+        return write_clip(reader, plan, path, progress)
+
+    name = re.sub(r"[^a-z0-9]+", "-", f"crosscam {found.name}".lower()).strip("-") + ".mp4"
+    title = f"Clip of {found.name}{', everybody else blurred' if blurred else ''}"
+    job = _jobs(request).start(who.name, title, name, work, {"blur": blurred})
+    _note(who, "export", found, {"others_blurred": blurred})
+    return RedirectResponse(f"/replay/clip/{job.key}", 303)
+
+
+@router.get("/replay/clip/{key}")
+def clip(request: Request, who: Investigator, key: str) -> Response:
+    """How far the clip is; the clip, once it is ready."""
+    job = _jobs(request).find(key, who.name)
+    piece = request.headers.get("hx-request") == "true"
+    return page(request, "replay_job.html" if piece else "replay_clip.html", job=job)
+
+
+@router.get("/replay/clip/{key}/video")
+def clip_video(request: Request, who: Investigator, key: str, download: bool = False) -> Response:
+    """The rendered MP4, for the page or to keep."""
+    job = _jobs(request).find(key, who.name)
+    if job.state != "ready":
+        raise HTTPException(404, "the clip is not ready yet")
+    if download:
+        who.note("export", job.title, details={"downloaded": True})
+    return FileResponse(
+        job.file, media_type="video/mp4", filename=job.name,
+        content_disposition_type="attachment" if download else "inline",
+    )  # fmt: skip
+
+
+def _scene(
+    who: Investigator,
+    identity: int | None,
+    track: int | None,
+    start: str,
+    end: str,
+    cameras: list[str],
+) -> Scene:
+    return scene(
+        who,
+        identity=identity,
+        track=track,
+        start=utc_seconds(start, "from"),
+        end=utc_seconds(end, "to"),
+        cameras=[c for c in cameras if c],
+    )
+
+
+def _check(who: Investigator, camera: str, start: float, end: float) -> None:
+    """One camera and a stretch of time that may be played.
+
+    Raises:
+        HTTPException: 404 if it is not theirs.
+        DataError: if the times are backwards or too far apart.
+    """
+    who.check_camera(camera, f"camera {camera!r}")
+    if not (0 <= start <= 253402300799 and 0 <= end <= 253402300799):
+        raise DataError(f"from {start} to {end} are no UTC seconds")
+    check_window(start, end)
+    if end - start > 2 * LONGEST:
+        raise DataError(f"{end - start:.0f} s are too many to play at once")
+
+
+def _note(
+    who: Investigator, action: str, found: Scene, details: dict[str, Any] | None = None
+) -> None:
+    who.note(
+        action,
+        found.name if found.chosen else ", ".join(found.cameras) or "no camera",
+        details={
+            "cameras": list(found.cameras),
+            "from": iso_text(found.span.start),
+            "to": iso_text(found.span.end),
+            **(details or {}),
+        },
+    )
+
+
+def _jobs(request: Request) -> Jobs:
+    jobs: Jobs = request.app.state.jobs
+    return jobs
+
+
+def _until_closed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Chunks until the browser goes away; recordings that vanish on the way end the video."""
+    with suppress(StoreError):
+        yield from chunks

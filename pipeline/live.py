@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = "live"
 EVERY = 1.0  # seconds between two pictures of a camera
+_STALE = 600.0  # seconds; a camera that is lost that long has no live picture either
 WIDTH = 480  # pixels at most
 QUALITY = 70
 
@@ -31,7 +32,7 @@ class LivePictures:
     """
 
     def __init__(self, media: Path, cameras: Iterable[str], enabled: bool = True) -> None:
-        """Remove what an earlier run that was killed left of these cameras.
+        """Remove what an earlier run that was killed left behind, of these cameras or others.
 
         Args:
             media: the media folder.
@@ -44,6 +45,8 @@ class LivePictures:
         self._next = dict.fromkeys(self._paths, 0.0)
         self._trouble = False
         self._remove()
+        if enabled:
+            _remove_stale(media / FOLDER)
 
     def show(self, frame: Frame) -> None:
         """Take a frame; writes it if the camera's last picture is a second old."""
@@ -76,3 +79,14 @@ class LivePictures:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("cannot remove the live picture %s: %s", path, error)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove pictures that no run renews any more."""
+    before = time.time() - _STALE
+    for path in folder.glob("*.jpg"):
+        try:
+            if path.stat().st_mtime < before:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("cannot remove the live picture %s: %s", path, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -137,6 +138,19 @@ def test_a_live_picture_is_small_and_at_most_one_a_second(tmp_path, monkeypatch)
     now[0] += 0.2
     pictures.show(frame("a/../b", 150))
     assert shown()[0] == 3
+
+
+def test_pictures_that_a_killed_run_left_go_but_not_those_of_another_run(tmp_path):
+    folder = tmp_path / "live"
+    folder.mkdir()
+    for name, age in (("a", 1), ("killed", 3600), ("running", 1)):
+        path = folder / f"{name}.jpg"
+        path.write_bytes(b"")
+        os.utime(path, (time.time() - age,) * 2)
+    LivePictures(tmp_path, ["a"], enabled=False)
+    assert len(list(folder.iterdir())) == 3
+    LivePictures(tmp_path, ["a"])
+    assert [p.name for p in folder.iterdir()] == ["running.jpg"]
 
 
 def test_a_live_folder_that_cannot_be_written_is_said_once(tmp_path, caplog, monkeypatch):

@@ -7,6 +7,9 @@
     pages.py     `page(request, "template.html", ...)`, the navigation, filters for templates
     errors.py    the answer to an error: page, piece of a page, JSON
     static.py    style sheet, script, htmx
+    room.py      the model, detector and gallery of the searches, loaded in the background
+    searching.py a search as pages and programs ask for it; shelf.py: what of it is remembered
+    deciding.py  a decision, checked against what its maker may see
 
 Conventions:
 
@@ -28,6 +31,9 @@ Conventions:
   them (`gate.HEADERS`). A bar is `<meter>` or an SVG `<rect width=...>`. Our script is
   `static/desk.js`, our styles `static/desk.css`.
 - htmx swaps errors in too: an answer to it is a piece (`error_piece.html`), never a page.
+- A search is kept in memory for its user under an id in the address: `room.shelf.find(key,
+  who.name, Asked).query` (argument `room: TheRoom`) is what a watch or case is made of. After an
+  erasure `room.shelf.forget_tracks(tracks)`.
 - A picture or clip is asked for by its row's id, never by a path, and never cached.
 - Pages' routers: `APIRouter(include_in_schema=False)`. Programs' routes stand under /api/v1, have
   models for their answers and bring a token in place of a cookie; the same types give the role.

@@ -183,7 +183,7 @@ def ask(who: Visitor, room: SearchRoom, query: Query, wishes: Wishes) -> Asked:
     return Asked(query=query, wishes=wishes, filters=filters, hits=tuple(hits))
 
 
-def current(who: Visitor, asked: Asked, room: SearchRoom, key: str) -> Current:
+def current(who: Visitor, asked: Asked, room: SearchRoom) -> Current:
     """What may be shown of a search now.
 
     Raises:
@@ -195,7 +195,7 @@ def current(who: Visitor, asked: Asked, room: SearchRoom, key: str) -> Current:
     rows = {row.id: row for row in tracks_by_id(reader, wanted)}
     if gone := wanted - rows.keys():
         room.shelf.forget_tracks(gone)
-        if gone & asked.query.tracks:
+        if not gone.isdisjoint(anchors):
             raise HTTPException(404, f"{asked.query.subject} was erased; the search is over")
     best = reader.best_exemplars([hit.track for hit in asked.hits])
     known = Counter(rows[t].identity for t in anchors if t in rows and rows[t].identity is not None)

@@ -180,14 +180,20 @@ class Shelf:
             self._kept.pop(key, None)
 
     def forget_tracks(self, tracks: Collection[int]) -> None:
-        """Forget every search that was made from one of these tracks, and pictures of them."""
+        """After an erasure: forget searches for whoever these tracks show, and hits of them.
+
+        A search by photo is for them if somebody confirmed one of the tracks in it.
+        """
         with self._lock:
             for key, kept in list(self._kept.items()):
-                if isinstance(kept.entry, Asked):
-                    if not kept.entry.query.tracks.isdisjoint(tracks):
-                        del self._kept[key]
-                    for track in tracks:
-                        kept.entry.drawn.pop(track, None)
+                asked = kept.entry
+                if not isinstance(asked, Asked):
+                    continue
+                asked.hits = tuple(hit for hit in asked.hits if hit.track not in tracks)
+                for track in tracks:
+                    asked.drawn.pop(track, None)
+                if not {*asked.query.tracks, *asked.confirmed}.isdisjoint(tracks):
+                    del self._kept[key]
 
     def __len__(self) -> int:
         return len(self._kept)

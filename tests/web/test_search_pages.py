@@ -15,6 +15,7 @@ import pytest
 
 from investigation.photos import Person
 from investigation.search import SearchDesk
+from storage.erasure import erase
 from tests.web.conftest import text_of
 from tests.web.people import Blind, Browser, People, body, hits, photo
 from trackers.records import Box
@@ -137,7 +138,7 @@ def test_htmx_is_sent_on_by_a_header_and_told_errors_as_a_piece(ivan: Browser) -
     answer = ivan.search(None, ("kid.jpg", b"text"), headers=htmx)
     assert answer.status_code == 422
     assert "<html" not in answer.text
-    assert "kid.jpg: not a JPEG" in answer.text
+    assert "id.jpg: not a JPEG" in answer.text
 
 
 def test_a_large_photo_never_touches_the_disk(
@@ -313,6 +314,26 @@ def test_an_identitys_query_is_made_of_what_one_may_see(people: People, eve: Bro
     assert eve.get(f"{there}/picture/0").status_code == 200
     assert eve.get(f"{there}/picture/1").status_code == 404  # of the yard
     assert people.audit("search")[0].details["cameras"] == ["door"]
+
+
+# ---- erased --------------------------------------------------------------------------------------
+
+
+def test_what_was_erased_is_in_no_search_any_more(own_people: People) -> None:
+    ivan = own_people.browse("ivan")
+    by_photo, by_track, confirmed = ivan.found(), ivan.from_stored(track=3), ivan.found()
+    own = ivan.from_stored(track=1)
+    ivan.get(f"{by_photo}/hit/2/query-heat")  # drawn and kept
+    action = {"action": "confirm", "track": 1, "identity": 1, "search": key_of(confirmed)}
+    assert ivan.send("/decisions", action).status_code == 303
+    erase(own_people.store, 1, "anna", "she asked for it")
+    assert ivan.get(f"{own}/picture/0").status_code == 404
+    assert ivan.get(own).status_code == 404  # it was made of her pictures
+    assert ivan.get(confirmed).status_code == 404  # it was a photo of her
+    for there in (by_photo, by_track):
+        assert not {1, 2} & set(hits(ivan.get(there).text))
+        for path in ("", "/hit", "/hit-heat"):
+            assert ivan.get(f"{there}/hit/2{path}").status_code == 404
 
 
 # ---- loading, and a store that goes away ---------------------------------------------------------

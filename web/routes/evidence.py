@@ -36,7 +36,7 @@ def evidence(
 ) -> Response:
     """The evidence page of a hit."""
     asked = room.shelf.find(key, who.name, Asked)
-    shown = current(who, asked, room, key)
+    shown = current(who, asked, room)
     hits = shown.hits
     place = next((i for i, hit in enumerate(hits) if hit.track == track), None)
     if place is None:
@@ -100,7 +100,7 @@ def drawn(
 ) -> Response:
     """A picture of the evidence: the crops at the model's size, and where the model looks."""
     asked = room.shelf.find(key, who.name, Asked)
-    hit = next((h for h in current(who, asked, room, key).hits if h.track == track), None)
+    hit = next((h for h in current(who, asked, room).hits if h.track == track), None)
     if hit is None:
         raise HTTPException(404, f"track {track} is no hit of this search, or no longer")
     try:

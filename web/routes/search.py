@@ -131,7 +131,7 @@ def choose(
 def results(request: Request, who: Investigator, room: TheRoom, key: str) -> Response:
     """The hits, best first."""
     asked = room.shelf.find(key, who.name, Asked)
-    shown = current(who, asked, room, key)
+    shown = current(who, asked, room)
     return page(
         request, "search_results.html", key=key, asked=asked, shown=shown,
         filters=described(asked.filters), **_choices(who, room, asked.wishes),
@@ -156,7 +156,9 @@ def person(who: Investigator, room: TheRoom, key: str, photo: int, person: int) 
 @router.get("/search/{key}/picture/{number}")
 def query_picture(who: Investigator, room: TheRoom, key: str, number: int) -> Response:
     """A picture of whom was searched for, from 0."""
-    pictures = room.shelf.find(key, who.name, Asked).query.pictures
+    asked = room.shelf.find(key, who.name, Asked)
+    current(who, asked, room)  # not of somebody who was erased since
+    pictures = asked.query.pictures
     if not 0 <= number < len(pictures):
         raise HTTPException(404, f"this search has no picture {number}")
     return _jpeg(jpeg(pictures[number].image, 768))

@@ -57,6 +57,7 @@ class Desk:
         self._lock = threading.Lock()
         self._next_try = 0.0
         self._dropped = float("-inf")
+        self._reported: str | None = None
         self._store: Store | None = Store.open(url, media)
         self._file = self._identity()
         self.media = self._store.media
@@ -85,6 +86,7 @@ class Desk:
             self._next_try = time.monotonic() + _RETRY_SECONDS
             self._store = Store.open(self._url, self.media_argument)
             self._next_try = 0.0
+            self._reported = None
             log.warning("store %s is back", self._shown)
             return self._store
 
@@ -133,12 +135,19 @@ class Desk:
             with store.reader().connection() as connection:
                 connection.execute(select(Run.id).limit(1)).first()
         except StoreError as error:
-            log.error("%s", error)
+            self.report(str(error))
             with self._lock:
                 if self._store is store:
                     self._drop()
             return False
         return True
+
+    def report(self, problem: str) -> None:
+        """Log why the store is away; once, not at every request."""
+        with self._lock:
+            if problem != self._reported:
+                self._reported = problem
+                log.error("%s", problem)
 
     def was_away(self) -> bool:
         """True just after the store was let go: somebody may still hold the old one."""

@@ -18,6 +18,11 @@ from web.pages import page
 
 log = logging.getLogger(__name__)
 
+# Who asks cannot be known then, so where the store lies is for the log alone.
+AWAY = (
+    "the store behind these pages cannot be reached; the server's log says why. Nothing was "
+    "changed, and this page works again when the store is back"
+)
 TITLES = {
     400: "That request makes no sense here",
     401: "Not signed in",
@@ -65,7 +70,8 @@ def _explain(request: Request, error: Exception) -> tuple[int, str]:
         desk = desk_of(request)
         if desk.healthy() and not desk.was_away():
             return 422, str(error)
-        return 503, f"{error}. Nothing was changed; this page works again when the store is back."
+        desk.report(str(error))
+        return 503, AWAY
     if isinstance(error, ModelError):
         return 500, str(error)
     if isinstance(error, CrosscamError):

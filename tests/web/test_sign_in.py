@@ -145,7 +145,8 @@ def test_a_one_time_link_sets_a_password_once(own: Served) -> None:
     assert "differ" in text_of(browser.post(link, data={"password": new, "again": "other"}))
     assert "12 to 256" in text_of(browser.post(link, data={"password": "x", "again": "x"}))
     done = browser.post(link, data={"password": new, "again": new})
-    assert "Sign in with it" in text_of(done)
+    assert (done.status_code, done.headers["location"]) == (303, "/sign-in?name=mia")
+    assert "The password is set" in text_of(browser.get("/sign-in?name=mia"))
     assert browser.get(link).status_code == 404
     assert browser.post(link, data={"password": new, "again": new}).status_code == 404
     assert browser.post("/sign-in", data={"name": "mia", "password": new}).status_code == 303

@@ -19,11 +19,13 @@ WRONG = "That name and password do not go together, or the account is disabled."
 
 
 @router.get("/sign-in")
-def form(request: Request, who: Anybody, next: str = "/") -> Response:
-    """The form; whoever is signed in goes on."""
+def form(request: Request, who: Anybody, next: str = "/", name: str = "") -> Response:
+    """The form; whoever is signed in goes on. `name`: who just set a password by a link."""
     if who is not None:
         return RedirectResponse(local_path(next), 303)
-    return page(request, "sign_in.html", problem=None, done=None, name="", next=local_path(next))
+    done = "The password is set. Sign in with it." if name else None
+    shown: dict[str, Any] = {"done": done, "name": name[:64], "next": local_path(next)}
+    return page(request, "sign_in.html", problem=None, **shown)
 
 
 @router.post("/sign-in")
@@ -101,8 +103,7 @@ def use_link(
         if user is None:
             raise HTTPException(404, str(error)) from error
         return page(request, "set_password.html", status=422, name=user.name, problem=str(error))
-    done = "The password is set. Sign in with it."
-    return page(request, "sign_in.html", problem=None, done=done, name=user.name, next="/")
+    return RedirectResponse(f"/sign-in?name={user.name}", 303)
 
 
 def local_path(path: str) -> str:

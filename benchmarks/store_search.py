@@ -223,22 +223,22 @@ def follow(url: str, size: int, folder: Path) -> dict[str, Any]:
         searches.append(timed(gallery.search, probes[i % 100], N)[0])
         i += 1
         time.sleep(0.02)
-    lines = (folder / "written.txt").read_text().splitlines()
-    puts = [float(line.split()[1]) for line in lines if len(line.split()) == 2]
+    *lines, summary = (folder / "written.txt").read_text().splitlines()
+    puts = [float(line.split()[1]) for line in lines]
     lags, place = [], 0
     for number, put in enumerate(puts):  # the n-th put got revision first + n
         while place < len(seen) and seen[place][0] <= known + number:
             place += 1
         if place < len(seen):
             lags.append(seen[place][1] - put)
-    last = [int(line.split()[0]) for line in lines[-300:] if len(line.split()) == 2]
+    last = [int(line.split()[0]) for line in lines[-300:]]
     stored = reader.embeddings(tracks=last)
     assert stored is not None
     found = gallery.search(stored.embeddings, 1)
     first = np.mean([f[0].track == t for f, t in zip(found, stored.tracks, strict=True)])
     return {
         "written": len(puts),
-        "rate": len(puts) / (puts[-1] - puts[0]),
+        **json.loads(summary),
         "lag": lags,
         "search": searches,
         "refresh": refreshes,

@@ -180,12 +180,12 @@ class GalleryIndex:
         rows = None
         if allowed is not None:
             total = sum(filled for _, filled in parts)
-            allowed = allowed[:total]
-            rows = np.flatnonzero(allowed)
-            rows = self._rows.living(parts, rows, rows)[0]
-            alive = len(rows)
-            if alive > max(FEW, 0 if proposals else SELECTIVE * total):
-                rows = None
+            allowed = allowed[:total].copy()
+            removed = self._rows.removed(parts)
+            allowed[removed[removed < len(allowed)]] = False
+            alive = int(allowed.sum())
+            if alive <= max(FEW, 0 if proposals else SELECTIVE * total):
+                rows = np.flatnonzero(allowed)
         first = min(max(n, self.top_n), alive)
         n = max(min(n, alive), 0)
         if n == 0 or not len(probes):

@@ -1,12 +1,15 @@
-"""Memory that a training step frees is there for the next one."""
+"""Memory that a training step frees is there for the next one; threads that work alone."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
+import torch
 
+from reid.hardware import alone
 from tests.test_architecture import ROOT
 
 PROGRAM = """
@@ -38,3 +41,24 @@ def test_freed_memory_is_kept():
         counts.append(int(words[-1]))
     kept, plain = counts
     assert kept < 100 < plain
+
+
+def test_a_thread_that_works_alone_leaves_the_others_their_threads():
+    before, seen = torch.get_num_threads(), {}
+    torch.set_num_threads(2)
+    try:
+
+        def work() -> None:
+            alone()
+            seen["worker"] = torch.get_num_threads()
+            later = threading.Thread(target=lambda: seen.update(later=torch.get_num_threads()))
+            later.start()
+            later.join()
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        worker.join()
+        assert seen == {"worker": 1, "later": 2}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -124,11 +124,11 @@ class Writer:
             savepoint = connection.begin_nested()
             try:
                 result = function(connection)
-            except SQLAlchemyError as error:
+            except IntegrityError as error:
                 savepoint.rollback()
-                if not isinstance(error, IntegrityError):
-                    raise
                 return None, StoreError(f"store {self._shown}: {describe(error)}")
+            except SQLAlchemyError:
+                raise  # the database may have ended the transaction, and the savepoint with it
             except Exception as error:  # noqa: BLE001 - handed to the caller below
                 savepoint.rollback()
                 return None, error

@@ -177,7 +177,7 @@ def boxes_json(
 
 def clip_plan(found: Scene, blur: bool) -> ClipPlan:
     """The scene as a clip: a person's sightings, or all of the stretch of time."""
-    spans = (found.span,)
+    spans: tuple[Span, ...] = (found.span,)
     if found.chosen:
         cut = [
             Span(max(s.start, found.span.start), min(s.end, found.span.end))

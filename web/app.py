@@ -23,10 +23,12 @@ from web.jobs import Jobs
 from web.room import SearchRoom
 from web.routes import (
     account,
+    alerts,
     api,
     api_people,
     api_search,
     audit,
+    cases,
     decisions,
     docs,
     evidence,
@@ -40,6 +42,7 @@ from web.routes import (
     sign_in,
     timeline,
     users,
+    watches,
 )
 from web.settings import WebSettings
 
@@ -56,6 +59,9 @@ ROUTERS = (
     decisions.router,
     pictures.router,
     replay.router,
+    watches.router,
+    alerts.router,
+    cases.router,
     account.router,
     users.router,
     groups.router,
@@ -113,6 +119,7 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
     )
     app.state.desk = desk
     app.state.jobs = jobs
+    app.state.watching = None  # `crosscam serve` puts its WatchThread here
     app.state.room = SearchRoom(desk)
     for router in ROUTERS:
         app.include_router(router)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +69,10 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="what finds people in photos; as detector.name in pipeline.yaml (default: auto)",
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--no-watch", action="store_true",
+        help="do not look at what is new for the watch list (`crosscam watch run` can, elsewhere)",
+    )  # fmt: skip
     # For `crosscam run --serve`: the pages end when the run's end of this pipe closes.
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(function=serve)
@@ -138,11 +144,29 @@ def serve(options: argparse.Namespace) -> int:
             )
         console.print(f"crosscam serves {app.state.desk.store.url} on {address} (Ctrl-C ends)")
         sys.stdout.flush()
-        _run(app, settings, listening, options.until_stdin_closes)
+        with _watching(app, options, address):
+            _run(app, settings, listening, options.until_stdin_closes)
     finally:
         listening.close()
     console.print("crosscam: no longer serving")
     return 0
+
+
+@contextlib.contextmanager
+def _watching(app: FastAPI, options: argparse.Namespace, address: str) -> Iterator[None]:
+    """The watch list at work while we serve, unless it is not wanted."""
+    if options.no_watch:
+        yield
+        return
+    from investigation.watch_thread import WatchThread
+
+    watching = WatchThread(options.store, options.media, weights=options.weights, base_url=address)
+    watching.start()
+    app.state.watching = watching
+    try:
+        yield
+    finally:
+        watching.stop(5.0)
 
 
 def listen(settings: WebSettings) -> socket.socket:
@@ -210,7 +234,6 @@ def _run(
     app: FastAPI, settings: WebSettings, listening: socket.socket, until_stdin_closes: bool
 ) -> None:
     """Serve until Ctrl-C, a termination signal or the end of standard input."""
-    import contextlib
     import signal
     import sys
     import threading

@@ -23,6 +23,8 @@ EPILOG = """examples:
   crosscam export --store sqlite:///crosscam.db --format mot --out out/
   crosscam report --store sqlite:///crosscam.db --out report.html
   crosscam search --image photo.jpg           who looks like the person in a photo
+  crosscam decide confirm --track 12 --identity 17 --reason "same rucksack"
+  crosscam erase --identity 17 --reason "request"   remove somebody for good
   crosscam replay --identity 17 --out way.mp4 where somebody went, as an annotated clip
   crosscam case export 1 --out case-1.zip     clips, crops, ledger, report and their hashes
   crosscam watch run                          look at what is new for every watch, raise alerts

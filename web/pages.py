@@ -38,6 +38,8 @@ NAVIGATION = (
     Place("Alerts", "/alerts", Role.INVESTIGATOR),
     Place("Cases", "/cases", Role.INVESTIGATOR),
     Place("Decisions", "/decisions", Role.INVESTIGATOR),
+    Place("Holds", "/holds", Role.ADMINISTRATOR),
+    Place("Erase", "/erase", Role.ADMINISTRATOR),
     Place("Users", "/users", Role.ADMINISTRATOR),
     Place("Camera groups", "/groups", Role.ADMINISTRATOR),
     Place("Audit", "/audit", Role.ADMINISTRATOR),

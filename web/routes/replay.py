@@ -17,7 +17,7 @@ from reid.errors import DataError, StoreError
 from storage.models import iso_text
 from web.access import Investigator
 from web.ids import InForm, InQuery
-from web.jobs import Jobs, Progress
+from web.jobs import Job, Jobs, Progress
 from web.pages import page
 from web.player import LONGEST, Scene, boxes_json, clip_plan, plan_json, scene
 from web.times import utc_seconds
@@ -113,8 +113,25 @@ def render(
     blur: Annotated[str, Form(max_length=8)] = "",
 ) -> Response:
     """Render the annotated clip, everybody else blurred if asked; answers with its page."""
-    found = _scene(who, identity, track, start, end, camera or [])
-    blurred = bool(blur)
+    job = start_clip(
+        _jobs(request), who, identity, track, start, end, camera or [], blurred=bool(blur)
+    )
+    return RedirectResponse(f"/replay/clip/{job.key}", 303)
+
+
+def start_clip(
+    jobs: Jobs,
+    who: Investigator,
+    identity: int | None,
+    track: int | None,
+    start: str,
+    end: str,
+    cameras: list[str],
+    *,
+    blurred: bool,
+) -> Job:
+    """Render a clip in the background, for pages and programs; the MP4 is the job's file."""
+    found = _scene(who, identity, track, start, end, cameras)
     plan = clip_plan(found, blurred)
     reader = who.desk.reader
 
@@ -123,9 +140,9 @@ def render(
 
     name = re.sub(r"[^a-z0-9]+", "-", f"crosscam {found.name}".lower()).strip("-") + ".mp4"
     title = f"Clip of {found.name}{', everybody else blurred' if blurred else ''}"
-    job = _jobs(request).start(who.name, title, name, work, {"blur": blurred})
+    job = jobs.start(who.name, title, name, work, {"blur": blurred})
     _note(who, "export", found, {"others_blurred": blurred})
-    return RedirectResponse(f"/replay/clip/{job.key}", 303)
+    return job
 
 
 @router.get("/replay/clip/{key}")

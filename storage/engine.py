@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -30,7 +30,6 @@ VERSION_TABLE = "crosscam_version"
 BUSY_SECONDS = 20.0
 WRITE = {"crosscam_begin": "BEGIN IMMEDIATE"}
 ALLOWED = "sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE"
-_MAGIC = b"SQLite format 3\0"
 _MIGRATION_LOCK = 0x63726F7373  # PostgreSQL advisory lock: one process migrates at a time
 
 
@@ -150,12 +149,31 @@ def check_file(path: Path, shown: str, must_exist: bool) -> None:
             raise StoreError(f"store {shown}: there is no folder {path.parent}")
         return
     try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+        size = path.stat().st_size
     except OSError as error:
         raise StoreError(f"store {shown}: {error}") from error
-    if (head and head != _MAGIC) or (not head and must_exist):
-        raise StoreError(f"store {shown}: {path} is not a SQLite database")
+    if size == 0:
+        if must_exist:
+            raise StoreError(f"store {shown}: {path} is not a SQLite database")
+        return
+    _check_head(path, shown)
+
+
+def _check_head(path: Path, shown: str) -> None:
+    """Refuse a file that is no database. By SQLite, never by opening it ourselves.
+
+    To close a file ends all locks that this process holds on it, whoever took them (POSIX). Another
+    process that then leaves the store would take itself for the last one and remove the log that
+    ours still writes to.
+    """
+    address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        # Without its log a good database may look damaged; a real opening tells that.
+        if "not a database" in str(error):
+            raise StoreError(f"store {shown}: {path} is not a SQLite database") from error
 
 
 def revisions(engine: Engine) -> tuple[str | None, bool]:

@@ -224,3 +224,20 @@ def test_a_write_that_fails_surfaces_at_close(sqlite_url: str, tmp_path: Path) -
         store.close()
     with StoreReader.open(sqlite_url) as reader:
         assert reader.identities() == []
+
+
+def test_a_second_opening_leaves_the_log_to_the_first(tmp_path: Path) -> None:
+    """A server that opened its store twice once lost its log to the next process that left it."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    other = f"from storage.store import Store\nwith Store.open({url!r}) as s: s.reader().cameras()"
+    with Store.open(url) as store:
+        run = store.begin_run({}, CAMERAS)
+        with StoreReader.open(url) as second:  # what a search does beside its audit row
+            second.cameras()
+            subprocess.run([sys.executable, "-c", other], check=True, cwd=ROOT)
+            assert (tmp_path / "store.db-wal").exists()
+            store.camera_state(run, "door", "running")
+            store.flush()
+            assert second.run_cameras(run)[0].state == "running"
+        with StoreReader.open(url) as third:  # one that does not share our open files
+            assert third.run_cameras(run)[0].state == "running"

@@ -207,6 +207,7 @@ def _print_people(several: SeveralPeople) -> None:
 
 
 def _print_table(query: Query, hits: Sequence[Hit]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -217,19 +218,23 @@ def _print_table(query: Query, hits: Sequence[Hit]) -> None:
     if not hits:
         console.print(f"{query.subject}: nothing found that passes the filters.", markup=False)
         return
-    table = Table(title=Text(f"Who looks like {query.subject}"))
-    for name in ("#", "verdict", "distance", "camera", "place", "seen (UTC)", "track", "identity"):
+    title = Text(f"Who looks like {query.subject}")
+    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("#", "verdict", "distance", "camera", "seen (UTC)", "track", "identity"):
         right = name in ("#", "distance", "track", "identity")
+        wraps = name in ("verdict", "camera")
         table.add_column(
-            name, justify="right" if right else "left", no_wrap=name.startswith("seen")
+            name,
+            justify="right" if right else "left",
+            no_wrap=not wraps,
+            min_width=10 if wraps else None,  # `possible` is a word that must not be cut
         )
     for hit in hits:
         table.add_row(
             str(hit.rank),
             Text(hit.verdict, style=COLOURS.get(hit.verdict, "dim")),
             f"{hit.distance:.3f}",
-            Text(hit.camera),
-            Text(hit.place or ""),
+            Text(hit.camera if hit.place is None else f"{hit.camera}, {hit.place}"),
             iso_text(hit.time)[:19].replace("T", " "),
             str(hit.track),
             "" if hit.identity is None else str(hit.identity),

@@ -11,9 +11,9 @@
   const boxesOn = document.getElementById("boxes");
   const clock = player.querySelector(".clock");
   const toggle = player.querySelector("[data-act=toggle]");
-  const AHEAD = 120;        // seconds that one video is asked for
+  const AHEAD = 60;         // seconds that one video is asked for: browsers keep that much
   const OFF = 0.15;         // seconds a playing video may be off the clock
-  const PATIENCE = 4000;    // ms that the clock waits for a video before it goes on without it
+  const PATIENCE = 20000;   // ms that the clock waits for a video before it goes on without it
   const BRIDGED = 1.0;      // seconds between two boxes over which a box is drawn
   let now = plan.start, playing = false, last = 0, held = 0;
 

@@ -35,7 +35,7 @@ MOVFLAGS = {"movflags": "empty_moov+default_base_moof+frag_keyframe"}
 def looped(source: Path, target: Path, seconds: float, codec: str | None = None) -> None:
     """A fragmented MP4 that repeats a video for `seconds`; copied, or encoded with `codec`."""
     with av.open(str(target), "w", options=MOVFLAGS) as out:
-        written = 0.0
+        written, pictures = 0.0, 0
         stream = None
         while written < seconds:
             with av.open(str(source)) as container:
@@ -57,7 +57,9 @@ def looped(source: Path, target: Path, seconds: float, codec: str | None = None)
                         out.mux_one(packet)
                     else:
                         for frame in packet.decode():
-                            frame.pts = None
+                            frame.pts, frame.time_base = pictures, 1 / video.average_rate
+                            frame.pict_type = 0
+                            pictures += 1
                             out.mux(stream.encode(frame))
                 written += length
         if codec is not None:

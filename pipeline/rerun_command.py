@@ -217,7 +217,7 @@ def _tell(
         say(console, changed)
         if options.start or options.end or options.camera or options.cameras:
             console.print(
-                "Only a part was run again: a link may also be missing because the rest was not seen."
+                "Only a part was run again: a link may also be missing as the rest was not seen."
             )
     for name, why in summary.failed.items():
         console.print(f"[bold red]camera {name} failed:[/] {why}", highlight=False, soft_wrap=True)

@@ -19,7 +19,7 @@
 
   const has = (spans, t) => spans.some(([a, b]) => t >= a - 0.05 && t <= b + 0.05);
   const colour = (identity) =>
-    identity === null ? "#ffffff" : `hsl(${(identity * 137.5) % 360} 85% 62%)`;
+    identity === null ? "#ffffff" : `hsl(${(identity * 137.5) % 360} 85% 70%)`;
 
   class Screen {
     constructor(figure, camera) {
@@ -127,13 +127,15 @@
       const c = this.canvas.getContext("2d");
       c.clearRect(0, 0, w, h);
       if (!boxesOn.checked || !this.boxes || !this.nothing.hidden) return;
+      if (this.origin === null || this.video.readyState < 2) return;  // a box belongs to its picture
+      const shown = this.origin + this.video.currentTime;
       const width = this.video.videoWidth || this.boxes.width, height = this.video.videoHeight || this.boxes.height;
       if (!width || !height) return;
       const scale = Math.min(w / width, h / height), left = (w - width * scale) / 2, top = (h - height * scale) / 2;
       c.font = `600 ${Math.round(13 * sharp)}px system-ui, sans-serif`;
       c.textBaseline = "bottom";
       for (const track of this.boxes.tracks) {
-        const b = where(track.points, now);
+        const b = where(track.points, shown);
         if (!b) continue;
         const x = left + b[0] * scale, y = top + b[1] * scale;
         c.lineWidth = (track.chosen ? 3.5 : 1.5) * sharp;

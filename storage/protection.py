@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from storage.desk_models import Case, CaseItem, Hold
 from storage.models import LedgerEntry, Track
 from storage.selects import CURRENT
+from storage.standing import merges, name_now
 
 Window = tuple[str | None, float, float]  # camera (None: all), start, end in UTC seconds
 
@@ -48,7 +49,8 @@ def protection(connection: Connection, margin: float) -> Protection:
     """What open cases and holds protect now.
 
     Of a case's items a track protects its camera's footage of its time, an identity that of all
-    tracks it has now, a clip its camera's footage of its stretch.
+    tracks it has now, also under the name that a merge gave it, a clip its camera's footage of its
+    stretch.
     """
     windows: list[Window] = [
         (camera, start, end)
@@ -61,7 +63,10 @@ def protection(connection: Connection, margin: float) -> Protection:
     named = select(CaseItem.track).where(items, CaseItem.kind == "track")
     seen = select(Track.camera, Track.start, Track.end)
     rows = list(connection.execute(seen.where(Track.id.in_(named))))
-    people = select(CaseItem.identity).where(items, CaseItem.kind == "identity")
+    added = select(CaseItem.identity).where(items, CaseItem.kind == "identity")
+    merged = merges(connection)
+    names = {name for name in connection.execute(added).scalars() if name is not None}
+    people = sorted(names | {name_now(name, merged) for name in names})
     ever = select(LedgerEntry.track).where(LedgerEntry.identity.in_(people))
     current = seen.join(LedgerEntry, CURRENT)
     rows += connection.execute(current.where(Track.id.in_(ever), LedgerEntry.identity.in_(people)))

@@ -10,6 +10,7 @@ from reid.errors import StoreError
 from run_pipeline import main
 from storage import retention
 from storage.audit import entries
+from storage.decisions import Decisions
 from storage.holds import add_hold, release_hold
 from storage.recordings import recordings
 from storage.retention import enforce, gone_path
@@ -164,6 +165,20 @@ def test_an_open_case_protects_all_tracks_an_identity_has_now(store, run):
 
 
 @one_kind
+def test_a_merge_does_not_lose_the_footage_of_a_case(store, run):
+    """The case names the identity that was merged away."""
+    theirs = add_recording(store, run, "yard", start=NOON)
+    other = add_recording(store, run, "yard", start=NOON + 1000)
+    for track, identity in ((1, 1), (2, 2)):
+        store.add_points(run, ("door", "yard")[track - 1], track, points(5))
+        store.link(run, decision(track, identity))
+    add_case(store, kind="identity", identity=2)
+    Decisions(store).merge(1, 2, "ada", "the same coat")
+    enforce(store, keep_days=1, keep_gigabytes=None, now=NOON + 100 * DAY)
+    assert kept(store) == {theirs.id}
+    assert other.id not in kept(store)
+
+
 def test_an_open_case_protects_its_clip(store, run):
     door, _ = row_of_minutes(store, run), row_of_minutes(store, run, "yard")
     begin = door[1].start

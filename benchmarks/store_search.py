@@ -64,6 +64,7 @@ def fill(folder: Path, size: int) -> str:
     rng = np.random.default_rng(0)
     connection = sqlite3.connect(folder / "store.db", isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("PRAGMA journal_mode = OFF")
     track = 0
     for block in Spread.default(K, D).draw(rng, size):
         connection.execute("BEGIN")
@@ -75,20 +76,19 @@ def fill(folder: Path, size: int) -> str:
             ((i, run, CAMERAS[c].id, iso_text(t), iso_text(t + 20), 100)
              for i, c, t in zip(ids, cameras, times, strict=True)),
         )  # fmt: skip
-        arrays = (block.parts, block.global_parts, block.quality)
-        blobs = (a.astype("<f2") for a in arrays)
+        parts, quality = block.parts.astype("<f2"), block.quality.astype("<f2")
         connection.executemany(
             "INSERT INTO tracklets (track, model, parts, global_parts, quality, revision) "
             "VALUES (?, ?, ?, ?, ?, ?)",
-            ((i, FINGERPRINT, p.tobytes(), g.tobytes(), q.tobytes(), i)
-             for i, p, g, q in zip(ids, *blobs, strict=True)),
+            ((i, FINGERPRINT, p, p, q, i)  # the global parts are the parts
+             for i, p, q in zip(ids, map(bytes, parts), map(bytes, quality), strict=True)),
         )  # fmt: skip
         track += len(block)
         connection.execute(f"UPDATE counters SET next = {track + 1}")
         connection.execute("COMMIT")
         print(f"\rfilled {track}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
     return url
 

@@ -36,8 +36,9 @@ from reid.records import PartEmbeddings
 
 SCORES = 2**26  # scores held at once: 256 MiB
 ADDED = 16_384  # embeddings normalised at once
-FEW = 20_000  # allowed rows up to which only they are read; FAISS is not faster
-SELECTIVE = 0.1  # the same, without FAISS: share of all rows
+# Allowed rows up to which only they are read, one by one: more are slower than what is else done.
+FEW = 20_000  # with FAISS
+SELECTIVE = 0.1  # without it, of all rows
 
 
 class GalleryIndex:
@@ -184,7 +185,7 @@ class GalleryIndex:
             removed = self._rows.removed(parts)
             allowed[removed[removed < len(allowed)]] = False
             alive = int(allowed.sum())
-            if alive <= max(FEW, 0 if proposals else SELECTIVE * total):
+            if alive <= (FEW if proposals else SELECTIVE * total):
                 rows = np.flatnonzero(allowed)
         first = min(max(n, self.top_n), alive)
         n = max(min(n, alive), 0)

@@ -305,8 +305,8 @@ def test_only_allowed_rows_are_found(monkeypatch, share, how, probes):
     """Whatever way is taken, it is Eq. 2 and a sort over the allowed rows that are not removed."""
     g, p = people(31, 250), people(32, 250)[np.arange(probes) * 9]
     index = index_of(g, precision="float32")
-    monkeypatch.setattr("reid.index.gallery.FEW", 10**6 if how == "picked" else -1)
-    monkeypatch.setattr("reid.index.gallery.SELECTIVE", -1)
+    monkeypatch.setattr("reid.index.gallery.FEW", -1)
+    monkeypatch.setattr("reid.index.gallery.SELECTIVE", 1 if how == "picked" else -1)
     if how == "proposed":
         index.build(Recipe(dims=16, sample=1000, candidates=300))
     allowed = np.random.default_rng(33).random(len(g)) < share
@@ -343,7 +343,7 @@ def test_few_allowed_rows_are_reordered_by_equation_15_like_all():
     rows = np.arange(3, 200, 11)
     allowed = np.zeros(200, bool)
     allowed[rows] = True
-    found = index_of(g, top_n=6).search(p, 10, allowed=allowed)
+    found = index_of(g, top_n=6).search(p, 10, allowed=allowed)  # fewer than SELECTIVE
     alone = index_of(g[rows], top_n=6).search(p, 10)
     np.testing.assert_array_equal(found.rows, rows[alone.rows])
     np.testing.assert_allclose(found.distance, alone.distance, atol=1e-6)

@@ -111,8 +111,10 @@ class SearchRoom:
             if idle and self._state.word in ("cold", "failed"):
                 self._begun = time.monotonic()
                 self._state = State("loading")
+                # No daemon, as the request's own thread is: Python would end it within torch at
+                # the process's end, which aborts the process.
                 self._warming = threading.Thread(
-                    target=self._load, args=(looking,), name="search-loading", daemon=True
+                    target=self._load, args=(looking,), name="search-loading", daemon=False
                 )
                 self._warming.start()
         return self.state()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from investigation.search import MOST, described
-from reid.errors import CrosscamError
+from reid.errors import CrosscamError, ModelError
 from storage.sightings import tracks_by_id
 from web.access import Investigator, Visitor
 from web.ids import InForm, InQuery
@@ -204,6 +204,7 @@ def _form(
     identity: int | None = None,
     query: str = "",
 ) -> Response:
+    status = 200 if error is None else 500 if isinstance(error, ModelError) else 422
     pictures = []
     if track is not None:
         rows = tracks_by_id(who.desk.reader, [track])
@@ -217,7 +218,7 @@ def _form(
         best = who.desk.reader.best_exemplars([t.id for t in seen]).values()
         pictures = sorted(best, key=lambda row: -row.score)[:4]
     return page(
-        request, "search.html", status=200 if error is None else 422,
+        request, "search.html", status=status,
         problem=None if error is None else str(error), track=track, identity=identity,
         query=query, pictures=pictures, state=room.state(), **_choices(who, room, wishes),
     )  # fmt: skip
@@ -226,10 +227,14 @@ def _form(
 def _choices(who: Visitor, room: SearchRoom, wishes: Wishes) -> dict[str, Any]:
     """What the form offers."""
     cameras = [camera for camera in who.desk.reader.cameras() if who.may_see(camera.id)]
+    try:
+        parts = room.parts
+    except ModelError:  # the page says so beside the button
+        parts = ()
     return {
         "wishes": wishes,
         "all_cameras": cameras,
         "all_places": sorted({c.place for c in cameras if c.place is not None}),
-        "part_names": room.parts,
+        "part_names": parts,
         "most": MOST,
     }

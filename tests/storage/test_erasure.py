@@ -51,7 +51,15 @@ def jpeg(track: int, frame: int) -> bytes:
 
 
 @pytest.fixture
-def store(url: str, media: Path) -> Iterator[Store]:
+def store(sqlite_url: str, media: Path) -> Iterator[Store]:
+    with Store.open(sqlite_url, media) as opened:
+        fill(opened)
+        yield opened
+
+
+@pytest.fixture
+def either(url: str, media: Path) -> Iterator[Store]:
+    """On each kind of database, for what its SQL or its files decide."""
     with Store.open(url, media) as opened:
         fill(opened)
         yield opened
@@ -175,34 +183,37 @@ def tables(store: Store) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-def data_folder(url: str) -> Path:
-    """Where PostgreSQL keeps its files: beside the socket of our own server."""
-    return Path(url.split("host=")[1]) / "data" / "base"
+def data_folder(store: Store, url: str) -> Path:
+    """Where PostgreSQL keeps the database's files: beside the socket of our own server."""
+    with store.reader().connection() as connection:
+        own = text("SELECT oid FROM pg_database WHERE datname = current_database()")
+        number = connection.execute(own).scalar_one()
+    return Path(url.split("host=")[1]) / "data" / "base" / str(number)
 
 
 def test_no_byte_of_it_is_left_and_the_rest_is_as_it_was(
-    store: Store, url: str, media: Path, tmp_path: Path
+    either: Store, url: str, media: Path, tmp_path: Path
 ) -> None:
     sqlite = url.startswith("sqlite")
     if not sqlite and "host=" not in url:
         pytest.skip("the files of a server of somebody else's cannot be read")
-    where = (tmp_path,) if sqlite else (data_folder(url),)
+    where = (tmp_path,) if sqlite else (data_folder(either, url),)
     if not sqlite:
-        store.maintain(lambda engine: _checkpoint(engine))
-    before, bytes_before = tables(store), leaks(media, *where)
+        either.maintain(lambda engine: _checkpoint(engine))
+    before, bytes_before = tables(either), leaks(media, *where)
     pictures = [p for p in files(media) if not any(b"%08d-" % t in str(p).encode() for t in GONE)]
     known = {leak.split(" in ")[0].split(" from ")[0] for leak in bytes_before}
     there = {what.split(" from ")[0] for what in secrets(media) if "look 1" not in what}
     assert there <= known, "the search finds what is there"
 
-    report = erase(store, 2, "anna", "asked to be forgotten", watches=True, rewrite=not sqlite)
+    report = erase(either, 2, "anna", "asked to be forgotten", watches=True, rewrite=not sqlite)
 
     if not sqlite:
-        store.maintain(lambda engine: _checkpoint(engine))
+        either.maintain(lambda engine: _checkpoint(engine))
     assert report.problems == ()
     assert leaks(media, *where) == []
     assert all(path.exists() for path in pictures)
-    after = tables(store)
+    after = tables(either)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {
         "alerts", "audit", "boxes", "case_items", "counters", "exemplars", "identities", "ledger",
@@ -237,13 +248,13 @@ def test_one_audit_entry_with_ids_and_counts(store: Store) -> None:
     assert set(entry.details) == {"tracks", "removed"}
 
 
-def test_caches_hear_of_it(store: Store) -> None:
-    with store.reader().connection() as connection:
+def test_caches_hear_of_it(either: Store) -> None:
+    with either.reader().connection() as connection:
         highest = connection.execute(
             select(TrackletEmbedding.revision).order_by(TrackletEmbedding.revision.desc())
         ).scalar()
-    erase(store, 2, "anna", "x")
-    with store.reader().connection() as connection:
+    erase(either, 2, "anna", "x")
+    with either.reader().connection() as connection:
         stones = connection.execute(select(Tombstone.track, Tombstone.revision)).all()
     assert sorted(track for track, _ in stones) == list(GONE)
     assert highest is not None
@@ -257,17 +268,17 @@ def kinds(report: ErasureReport) -> dict[str, list[str]]:
     return found
 
 
-def test_it_says_what_still_shows_the_person(store: Store, media: Path) -> None:
-    write(store, Audit("bert", "export", "case 1", "x", {"file": "gate.zip"}))
-    write(store, Audit("bert", "export", "identity 2", "x", {"clip": "walk.mp4"}))
-    write(store, Audit("bert", "export", "identity 3", "x", {"clip": "another.mp4"}))
-    write(store, Audit("bert", "view", "track 4", "x"))
+def test_it_says_what_still_shows_the_person(either: Store, media: Path) -> None:
+    write(either, Audit("bert", "export", "case 1", "x", {"file": "gate.zip"}))
+    write(either, Audit("bert", "export", "identity 2", "x", {"clip": "walk.mp4"}))
+    write(either, Audit("bert", "export", "identity 3", "x", {"clip": "another.mp4"}))
+    write(either, Audit("bert", "view", "track 4", "x"))
     night = {"cameras": ["yard"], "from": "2023-11-15T02:00:00Z", "clip": "night.mp4"}
-    write(store, Audit("bert", "export", "yard, a stretch of time", "x", night))
+    write(either, Audit("bert", "export", "yard, a stretch of time", "x", night))
     all_day = {"cameras": [], "from": None, "to": None, "clip": "all.mp4"}
-    write(store, Audit("bert", "export", "all cameras, a stretch of time", "x", all_day))
-    store.begin_run({}, CAMERAS)
-    found = kinds(erase(store, 2, "anna", "x"))
+    write(either, Audit("bert", "export", "all cameras, a stretch of time", "x", all_day))
+    either.begin_run({}, CAMERAS)
+    found = kinds(erase(either, 2, "anna", "x"))
     assert found["recording"] == [
         str(media / "recordings/yard-5.mp4"), str(media / "recordings/door40.mp4"),
     ]  # fmt: skip
@@ -311,12 +322,12 @@ def test_refusals(store: Store) -> None:
         erase(store, 2, "anna", "x")
 
 
-def test_decisions_about_the_erased_say_so(store: Store) -> None:
-    desk = Decisions(store)
+def test_decisions_about_the_erased_say_so(either: Store) -> None:
+    desk = Decisions(either)
     moved = desk.confirm(4, 2, "anna", "it is")
     rejected = desk.reject(6, 2, "anna", "is not")
-    erase(store, 2, "anna", "x")
-    kept = {d.id: d for d in decisions(store.reader())}
+    erase(either, 2, "anna", "x")
+    kept = {d.id: d for d in decisions(either.reader())}
     assert (kept[moved.id].tracks, kept[moved.id].identity) == ((), None)
     assert (kept[rejected.id].tracks, kept[rejected.id].identity) == ((6,), None)
     with pytest.raises(StoreError, match="its tracks were erased"):
@@ -389,9 +400,9 @@ def test_a_reader_in_the_way_is_reported_and_made_good(
         assert leaks(media, tmp_path) == []
 
 
-def test_an_identity_that_was_merged_away_goes_without_tracks(store: Store) -> None:
-    Decisions(store).merge(1, 2, "anna", "x")
-    report = erase(store, 2, "anna", "x")
+def test_an_identity_that_was_merged_away_goes_without_tracks(either: Store) -> None:
+    Decisions(either).merge(1, 2, "anna", "x")
+    report = erase(either, 2, "anna", "x")
     assert report.tracks == ()
-    assert {row.identity for row in store.reader().tracks()} == {1, 3}
+    assert {row.identity for row in either.reader().tracks()} == {1, 3}
     assert json.loads(json.dumps(report.as_json()))["removed"]["links"] == 3

@@ -10,6 +10,8 @@
     room.py      the model, detector and gallery of the searches, loaded in the background
     searching.py a search as pages and programs ask for it; shelf.py: what of it is remembered
     deciding.py  a decision, checked against what its maker may see
+    player.py    what the player plays; jobs.py: clips and exports, made in the background
+    watch.py, cases.py  watches, alerts and cases, as far as a visitor may see them
 
 Conventions:
 

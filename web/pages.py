@@ -39,7 +39,6 @@ NAVIGATION = (
     Place("Cases", "/cases", Role.INVESTIGATOR),
     Place("Decisions", "/decisions", Role.INVESTIGATOR),
     Place("Holds", "/holds", Role.ADMINISTRATOR),
-    Place("Erase", "/erase", Role.ADMINISTRATOR),
     Place("Users", "/users", Role.ADMINISTRATOR),
     Place("Camera groups", "/groups", Role.ADMINISTRATOR),
     Place("Audit", "/audit", Role.ADMINISTRATOR),

@@ -144,7 +144,7 @@ def serve(options: argparse.Namespace) -> int:
             )
         console.print(f"crosscam serves {app.state.desk.store.url} on {address} (Ctrl-C ends)")
         sys.stdout.flush()
-        with _watching(app, options, address):
+        with watching(app, options, address):
             _run(app, settings, listening, options.until_stdin_closes)
     finally:
         listening.close()
@@ -153,7 +153,7 @@ def serve(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _watching(app: FastAPI, options: argparse.Namespace, address: str) -> Iterator[None]:
+def watching(app: FastAPI, options: argparse.Namespace, address: str) -> Iterator[None]:
     """The watch list at work while we serve, unless it is not wanted."""
     if options.no_watch:
         yield

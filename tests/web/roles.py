@@ -109,7 +109,6 @@ ROLES = {
     "GET /holds": ADMINISTRATOR,
     "POST /holds": ADMINISTRATOR,
     "POST /holds/{hold}/release": ADMINISTRATOR,
-    "GET /erase": ADMINISTRATOR,
     "GET /identities/{identity}/erase": ADMINISTRATOR,
     "POST /identities/{identity}/erase": ADMINISTRATOR,
     # for programs

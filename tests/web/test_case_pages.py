@@ -35,11 +35,11 @@ def ready(browser: Browser, there: str) -> Response:
 def test_open_add_export_download(own_people: People) -> None:
     ivan = own_people.browse("ivan")
     there = opened(ivan)
-    for page, link in (
+    for where, link in (
         ("/tracks/3", "/cases/add?track=3&amp;back=/tracks/3"),
         ("/identities/1", "/cases/add?identity=1&amp;back=/identities/1"),
     ):
-        assert f'href="{link}"' in ivan.get(page).text
+        assert f'href="{link}"' in ivan.get(where).text
         form = ivan.get(link.replace("&amp;", "&"))
         assert "1. Lost boy" in form.text
     assert ivan.send("/cases/add", {"case": "1", "track": 3, "note": "green"}).status_code == 303

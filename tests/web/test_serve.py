@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import signal
@@ -19,7 +20,7 @@ import run_pipeline
 from storage import audit
 from storage.queries import StoreReader
 from tests.web.conftest import Served
-from web.serve_command import first_administrator, is_loopback
+from web.serve_command import first_administrator, is_loopback, watching
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -139,3 +140,15 @@ def test_users_from_the_terminal(sqlite_url: str, capsys: pytest.CaptureFixture[
     with StoreReader.open(sqlite_url) as reader:
         actors = {row.actor for row in audit.entries(reader)}
     assert actors == {audit.person_at_terminal()}
+
+
+def test_the_watch_list_is_at_work_while_we_serve_unless_not_wanted(served: Served) -> None:
+    options = argparse.Namespace(no_watch=False, store=served.url, media=None, weights="default")
+    with watching(served.app, options, "http://desk.local"):
+        at_work = served.app.state.watching
+        assert at_work.running
+    assert not at_work.running
+    served.app.state.watching = None
+    options.no_watch = True
+    with watching(served.app, options, "http://desk.local"):
+        assert served.app.state.watching is None

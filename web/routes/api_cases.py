@@ -236,10 +236,9 @@ def _whole(who: Visitor, row: CaseRow) -> WholeCaseAnswer:
 
 def _hold(row: HoldRow) -> HoldAnswer:
     return HoldAnswer(
+        **{"from": iso_text(row.start), "to": iso_text(row.end)},
         id=row.id,
         camera=row.camera,
-        start=iso_text(row.start),
-        end=iso_text(row.end),
         reason=row.reason,
         case=row.case,
         created=iso_text(row.created),

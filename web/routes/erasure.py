@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from reid.errors import ConfigError, StoreError
 from storage.erasure import ErasureReport, Survey, survey
 from storage.erasure import erase as take
 from web.access import Administrator, Visitor
-from web.ids import InForm, InPath, InQuery
+from web.ids import InForm, InPath
 from web.pages import page
 from web.room import SearchRoom, TheRoom
 from web.words import one_line
@@ -22,14 +22,6 @@ UNSEEN = (
     "identity {identity} was also seen by cameras that you may not see; an administrator who may "
     "has to erase it"
 )
-
-
-@router.get("/erase")
-def whom(request: Request, who: Administrator, identity: InQuery = None) -> Response:
-    """Asks for the number."""
-    if identity is not None:
-        return RedirectResponse(f"/identities/{identity}/erase", 303)
-    return page(request, "erase_whom.html")
 
 
 @router.get("/identities/{identity}/erase")

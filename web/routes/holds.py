@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request
@@ -99,7 +100,7 @@ def _page(
     *,
     released: bool = False,
     problem: str | None = None,
-    said: dict[str, object] | None = None,
+    said: Mapping[str, object] | None = None,
 ) -> Response:
     reader = who.desk.reader
     rows = [

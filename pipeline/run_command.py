@@ -92,8 +92,8 @@ def run(options: argparse.Namespace) -> int:
             )
             summary = runner.run()
         print_summary(console, summary, opened.url, str(opened.media))
-        if options.serve:
-            console.print(f"no longer serving; to look: crosscam serve --store {opened.url}")
+    if options.serve:
+        console.print(f"to look further: crosscam serve --store {opened.url}", soft_wrap=True)
     for name, why in summary.failed.items():
         console.print(f"[bold red]camera {name} failed:[/] {why}", highlight=False, soft_wrap=True)
     if summary.interrupted:

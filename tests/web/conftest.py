@@ -140,6 +140,7 @@ def make_served(
 
     yield make
     for served in made:
+        served.app.state.jobs.close()
         served.desk.close()
 
 

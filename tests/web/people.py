@@ -196,4 +196,5 @@ def _serve(filled: Path, folder: Path) -> Iterator[People]:
         served = People(create_app(SETTINGS, url), url, path)
         add_people(served.desk)
         yield served
+        served.app.state.jobs.close()
         served.desk.close()

@@ -16,8 +16,8 @@ from pathlib import Path
 from benchmarks.common import need, print_table
 from benchmarks.mot import evaluate
 from detectors import build_detector
-from pipeline.records import Frame
 from detectors.settings import DetectorSettings
+from pipeline.records import Frame
 from reid.quiet import no_reports
 from trackers.allocator import CountingAllocator
 from trackers.gaps import GapFiller

@@ -77,8 +77,8 @@ What `recording` keeps:
   that the pipeline drops or that `max_fps` leaves out are recorded all the same. Sound is not kept.
 - In `recordings/CAMERA/DAY/TIME-runN.mp4` of the media folder (UTC; fragmented MP4, or Matroska,
   `.mkv`, for what MP4 cannot hold), cut at the camera's key frames. A camera with few key frames
-  has longer files. Should the process be killed, a file can be played up to its last fragment, which is
-  about a second; the next run brings the store's index in line with it.
+  has longer files. Should the process be killed, a file can be played up to its last fragment,
+  which is about a second; the next run brings the store's index in line with it.
 - A full disk or a folder that may not be written stops that camera's recording and nothing else;
   it is said once, shown as the camera's error, and tried again every half minute.
 - `keep_days` and `keep_gigabytes` are enforced every minute while a run records, and by

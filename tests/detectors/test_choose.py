@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from detectors import build_detector, choose
-from detectors.wheels import ssdlite_graph
 from detectors.settings import DetectorSettings
+from detectors.wheels import ssdlite_graph
 from reid.errors import ConfigError, DataError, ModelError
 
 

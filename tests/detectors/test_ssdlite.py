@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from detectors.boxes import suppress
+from detectors.settings import DetectorSettings
 from detectors.ssdlite import (
     SsdLiteDetector,
     anchors,
@@ -18,7 +19,6 @@ from detectors.ssdlite import (
 from detectors.tensorflow_graph import read_graph
 from detectors.wheels import ssdlite_graph
 from pipeline.records import Frame
-from detectors.settings import DetectorSettings
 from reid.errors import DataError, ModelError
 from tests.detectors.detector_frames import as_array, average_precision, read_frames, read_truth
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detectors.ultra import UltralyticsDetector, exported, load
 from detectors.settings import DetectorSettings
+from detectors.ultra import UltralyticsDetector, exported, load
 from reid.errors import ConfigError, ModelError
 from reid.quiet import no_reports
 from tests.detectors.detector_frames import as_array, average_precision, read_frames, read_truth

@@ -148,7 +148,7 @@ def start_clip(
 @router.get("/replay/clip/{key}")
 def clip(request: Request, who: Investigator, key: str) -> Response:
     """How far the clip is; the clip, once it is ready."""
-    job = _jobs(request).find(key, who.name)
+    job = _clip(request, who, key)
     piece = request.headers.get("hx-request") == "true"
     return page(request, "replay_job.html" if piece else "replay_clip.html", job=job)
 
@@ -156,7 +156,7 @@ def clip(request: Request, who: Investigator, key: str) -> Response:
 @router.get("/replay/clip/{key}/video")
 def clip_video(request: Request, who: Investigator, key: str, download: bool = False) -> Response:
     """The rendered MP4, for the page or to keep."""
-    job = _jobs(request).find(key, who.name)
+    job = _clip(request, who, key)
     if job.state != "ready":
         raise HTTPException(404, "the clip is not ready yet")
     if download:
@@ -165,6 +165,18 @@ def clip_video(request: Request, who: Investigator, key: str, download: bool = F
         job.file, media_type="video/mp4", filename=job.name,
         content_disposition_type="attachment" if download else "inline",
     )  # fmt: skip
+
+
+def _clip(request: Request, who: Investigator, key: str) -> Job:
+    """A clip that they asked for; other jobs of theirs are no clips.
+
+    Raises:
+        HTTPException: 404 if there is none.
+    """
+    job = _jobs(request).find(key, who.name)
+    if "blur" not in job.details:
+        raise HTTPException(404, "that is no clip")
+    return job
 
 
 def _scene(

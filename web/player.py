@@ -44,6 +44,11 @@ class Scene:
     whole: Span
 
     @property
+    def goes_on(self) -> bool:
+        """True if the person is still seen after the span, which does not hold all of the way."""
+        return self.span.end + 1 < self.whole.end - MARGIN
+
+    @property
     def marked(self) -> dict[int, str]:
         """Track -> what is written beside it, of the person who is followed."""
         return labels_of(self.ways) if self.chosen else {}

@@ -143,7 +143,7 @@ class Browser:
         return bad
 
     def problems(self) -> list[str]:
-        """What the browser complained about since the last question: blocked by our policy, lost."""
+        """What the browser complained about since it was last asked."""
         return [str(row["message"]) for row in self.driver.get_log("browser")]
 
 
@@ -152,17 +152,7 @@ USED = {
     "img", "meter", "progressbar", "searchbox", "listbox", "DateTime", "Date", "Video",
 }  # fmt: skip
 
-# What has the focus: its name, and whether a person sees where it is.
-FOCUSED = """
-const it = document.activeElement, style = getComputedStyle(it), box = it.getBoundingClientRect();
-const label = it.labels && it.labels.length ? it.labels[0].innerText : "";
-return {
-  name: (it.getAttribute("aria-label") || label || it.innerText || it.name || it.tagName).trim(),
-  outline: style.outlineStyle + " " + style.outlineWidth,
-  seen: it === document.body || (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2
-    && box.width > 2 && box.height > 2 && box.bottom > 0 && box.top < innerHeight),
-};
-"""
+FOCUSED = (Path(__file__).parent / "focused.js").read_text()
 
 
 def open_chromium(downloads: Path) -> webdriver.Chrome:

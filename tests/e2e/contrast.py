@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.browser import Browser
@@ -10,48 +11,7 @@ from tests.e2e.browser import Browser
 ENOUGH, ENOUGH_LARGE = 4.5, 3.0  # 1.4.3: large is 24 px, or 18.66 px and bold
 Colour = tuple[float, float, float, float]  # red, green, blue in 0..255, and alpha in 0..1
 
-# Each piece of visible text: its colour, and what lies beneath it from the top down. What is drawn
-# in SVG lies on the shapes drawn before it; what cannot be used (disabled) is exempt.
-TEXTS = """
-const found = [];
-const boxOf = (node) => { const r = document.createRange(); r.selectNodeContents(node); return r.getBoundingClientRect(); };
-const add = (element, box, text, colour) => {
-  if (box.width < 2 || box.height < 2 || element.closest(":disabled, option, .unseen, .skip, script, style, noscript, video, title")) return;
-  const style = getComputedStyle(element), ground = [];
-  if (style.visibility !== "visible") return;
-  let opacity = 1;
-  const svg = element.closest("svg");
-  if (svg) {
-    const x = box.left + box.width / 2, y = box.top + box.height / 2;
-    for (const shape of svg.querySelectorAll("rect, path")) {
-      if (!(shape.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING)) continue;
-      const b = shape.getBoundingClientRect();
-      if (b.left <= x && x <= b.right && b.top <= y && y <= b.bottom) ground.unshift(getComputedStyle(shape).fill);
-    }
-  }
-  for (let up = svg ? svg.parentElement : element; up; up = up.parentElement) {
-    const s = getComputedStyle(up);
-    opacity *= parseFloat(s.opacity);
-    ground.push(s.backgroundColor);
-  }
-  const size = parseFloat(style.fontSize), bold = parseInt(style.fontWeight) >= 700;
-  found.push({ text: text.trim().slice(0, 60), colour, ground, opacity, large: size >= 24 || (bold && size >= 18.66),
-    where: element.tagName.toLowerCase() + (element.className && element.className.baseVal === undefined ? "." + element.className : "") });
-};
-const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-  if (!node.data.trim()) continue;
-  const style = getComputedStyle(node.parentElement);
-  add(node.parentElement, boxOf(node), node.data, node.parentElement.closest("svg") && !node.parentElement.closest("foreignObject") ? style.fill : style.color);
-}
-for (const field of document.querySelectorAll("input, select, textarea")) {
-  if (["checkbox", "radio", "hidden", "range"].includes(field.type)) continue;
-  const box = field.getBoundingClientRect();
-  add(field, box, field.value || field.name || field.id, getComputedStyle(field).color);
-  if (field.placeholder) add(field, box, field.placeholder, getComputedStyle(field, "::placeholder").color);
-}
-return { found, canvas: matchMedia("(prefers-color-scheme: dark)").matches ? "rgb(0, 0, 0)" : "rgb(255, 255, 255)" };
-"""
+TEXTS = (Path(__file__).parent / "texts.js").read_text()
 
 
 @dataclass(frozen=True)

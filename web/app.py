@@ -50,6 +50,7 @@ from web.routes import (
     watches,
 )
 from web.settings import WebSettings
+from web.spool import Spool
 
 # Every router of the application: a route in none of them does not exist.
 ROUTERS = (
@@ -104,6 +105,7 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
     MultiPartParser.spool_max_size = settings.upload_limit
     desk = Desk(settings, store_url, media)
     jobs = Jobs()
+    spool = Spool()
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -111,6 +113,7 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
             yield
         finally:
             jobs.close()
+            spool.close()
             desk.close()
 
     app = FastAPI(
@@ -129,6 +132,7 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
     )
     app.state.desk = desk
     app.state.jobs = jobs
+    app.state.spool = spool
     app.state.watching = None  # `crosscam serve` puts its WatchThread here
     app.state.room = SearchRoom(desk)
     for router in ROUTERS:

@@ -99,6 +99,15 @@ def play_both(browser: Browser) -> None:
         assert times[-1] - times[0] > 1.0, "one of them does not move"
     apart = [abs(one - other) for one, other in seen]
     assert max(apart) <= 0.2, apart
+    for jump in ("[data-jump]", "[data-act=forward]", "[data-act=back]"):
+        browser.all(jump)[-1].click()
+        browser.until(lambda: at_the_clock(browser), f"{jump} leads nowhere")
+
+
+def at_the_clock(browser: Browser) -> bool:
+    """True if both videos, at rest, show the moment that the clock says."""
+    clock, shown = browser.js("return [clockNow(), shown(false)]")
+    return all(moment is not None and abs(moment - clock) <= 0.2 for moment in shown)
 
 
 def export_case(browser: Browser, downloads: Path) -> Path:

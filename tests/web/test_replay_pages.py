@@ -107,6 +107,21 @@ def test_the_video_is_the_recording_and_its_clock_is_told(ivan: Client) -> None:
     assert origin["copied"] is True
 
 
+def test_a_browser_may_ask_for_a_range_which_is_how_it_jumps(served: Served, ivan: Client) -> None:
+    """Without ranges Chromium stays at second 0 whenever a moment is jumped to."""
+    times = {"camera": "yard", "from": START + 1, "to": START + 4}
+    before = len(entries(served.store.reader(), action="play"))
+    whole = ivan.get("/replay/video", params=times)
+    assert whole.status_code == 200 and whole.headers["accept-ranges"] == "bytes"
+    part = ivan.get("/replay/video", params=times, headers={"range": "bytes=100-299"})
+    assert part.status_code == 206 and part.content == whole.content[100:300]
+    assert part.headers["content-range"] == f"bytes 100-299/{len(whole.content)}"
+    assert whole.headers["cache-control"] == part.headers["cache-control"] == "no-store"
+    assert len(entries(served.store.reader(), action="play")) == before + 1, "it is one playing"
+    long = ivan.get("/replay/video", params={**times, "to": START + 1000})
+    assert long.status_code == 422 and "holds 300 s at most" in text_of(long)
+
+
 def test_boxes_of_the_chosen_and_of_others(ivan: Client) -> None:
     times = {"camera": "door", "from": START, "to": START + 6}
     found = ivan.get("/replay/boxes", params={**times, "identity": 1}).json()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request
-from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, RedirectResponse, Response
 
 from investigation.clips import write_clip
 from investigation.footage import Footage, check_window
@@ -20,11 +20,13 @@ from web.ids import InForm, InQuery
 from web.jobs import Job, Jobs, Progress
 from web.pages import page
 from web.player import LONGEST, Scene, boxes_json, clip_plan, plan_json, scene
+from web.spool import Spool
 from web.times import utc_seconds
 
 router = APIRouter(include_in_schema=False)
 
 Text = Annotated[str, Query(max_length=500)]
+LONGEST_VIDEO = 300.0  # seconds; the player asks for less
 
 
 @router.get("/replay")
@@ -85,20 +87,29 @@ def origin(
 
 @router.get("/replay/video")
 def video(
+    request: Request,
     who: Investigator,
     camera: Text,
     start: Annotated[float, Query(alias="from")],
     end: Annotated[float, Query(alias="to")],
 ) -> Response:
-    """One camera's footage as an MP4 that plays while it comes. Everybody in it can be seen."""
+    """One camera's footage as an MP4, whole or in ranges. Everybody in it can be seen."""
     _check(who, camera, start, end)
-    playback = Footage(who.desk.reader).remux(camera, start, end)
-    times = {"from": iso_text(start), "to": iso_text(end)}
-    who.note("play", f"camera {camera}", details=times)
-    return StreamingResponse(
-        _until_closed(playback.chunks), media_type="video/mp4",
-        headers={"accept-ranges": "none", "cache-control": "no-store"},
-    )  # fmt: skip
+    if end - start > LONGEST_VIDEO:
+        raise DataError(f"one video holds {LONGEST_VIDEO:.0f} s at most, not {end - start:.0f} s")
+    footage = Footage(who.desk.reader)
+    # What is being recorded grows: it is the same video only as long as its files are.
+    files = tuple((row.id, row.end, row.bytes) for row in footage.segments(camera, start, end))
+
+    def chunks() -> Iterator[bytes]:
+        playback = footage.remux(camera, start, end)
+        times = {"from": iso_text(start), "to": iso_text(end)}
+        who.note("play", f"camera {camera}", details=times)
+        return _until_closed(playback.chunks)
+
+    spool: Spool = request.app.state.spool
+    path = spool.file((who.name, camera, start, end, files), chunks)
+    return FileResponse(path, media_type="video/mp4", headers={"cache-control": "no-store"})
 
 
 @router.post("/replay/clip")
@@ -233,6 +244,6 @@ def _jobs(request: Request) -> Jobs:
 
 
 def _until_closed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Chunks until the browser goes away; recordings that vanish on the way end the video."""
+    """Chunks to the end; recordings that vanish on the way end the video."""
     with suppress(StoreError):
         yield from chunks

@@ -12,6 +12,7 @@
   const clock = player.querySelector(".clock");
   const toggle = player.querySelector("[data-act=toggle]");
   const AHEAD = 60;         // seconds that one video is asked for: browsers keep that much
+  const ENCODED = 12;       // seconds, where the server has to encode them first
   const OFF = 0.15;         // seconds a playing video may be off the clock
   const PATIENCE = 20000;   // ms that the clock waits for a video before it goes on without it
   const BRIDGED = 1.0;      // seconds between two boxes over which a box is drawn
@@ -33,6 +34,7 @@
       this.from = this.to = null;   // the stretch the video was asked for
       this.origin = null;           // capture time of its second 0; null while it loads
       this.turn = 0;
+      this.ahead = AHEAD;
       this.boxes = null;
       this.video.addEventListener("error", () => this.failed());
       this.loadBoxes();
@@ -59,7 +61,7 @@
 
     async load(from) {
       const turn = ++this.turn;
-      const to = Math.min(plan.end + 1, from + AHEAD);
+      const to = Math.min(plan.end + 1, from + this.ahead);
       this.from = from; this.to = to; this.origin = null; this.broken = false;
       this.state.textContent = "loading";
       const q = this.query(from, to);
@@ -73,6 +75,7 @@
         }
         const found = await answer.json();
         if (turn !== this.turn) return;
+        if (!found.copied && this.ahead > ENCODED) { this.ahead = ENCODED; this.load(from); return; }
         this.origin = found.origin;
         this.video.src = `/replay/video?${q}`;
         this.video.currentTime = Math.max(0, now - this.origin);
@@ -109,7 +112,7 @@
       return ready;
     }
 
-    // The video comes as a stream: what has come can be jumped to.
+    // What the browser holds can be jumped to at once; a new video is sooner there than the rest of it.
     reachable(wanted) {
       const ranges = this.video.buffered;
       for (let i = 0; i < ranges.length; i++)

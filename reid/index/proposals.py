@@ -168,7 +168,8 @@ class Proposals:
 
         with self._lock:
             for index in self._shards:
-                index.remove_ids(faiss.IDSelectorBatch(rows))
+                if index.remove_ids(faiss.IDSelectorBatch(rows)):
+                    _clear_end(index)
             self._sample = self._sample.without(rows)
 
     @property
@@ -215,6 +216,23 @@ class Proposals:
                 scores = scores[:, torch.from_numpy(known)]
         rank = min(max(round(wanted * len(scores[0]) / max(size, 1)), 1), len(scores[0]))
         return torch.topk(scores, rank, dim=1).values[:, -1:]
+
+
+def _clear_end(index: Any) -> None:
+    """Zero what `remove_ids` left behind the last code: FAISS adds by OR into a block begun.
+
+    Without it (seen in 1.15.1) a row added after a removal got two codes mixed.
+    """
+    import faiss
+
+    lists, packer = faiss.downcast_InvertedLists(index.invlists), index.get_CodePacker()
+    full, rest = divmod(index.ntotal, packer.nvec)
+    if not rest:
+        return
+    codes = faiss.rev_swig_ptr(lists.get_codes(0), (full + 1) * packer.block_size)
+    block = codes[full * packer.block_size :][None]
+    for place in range(rest, packer.nvec):
+        packer.pack_1(np.zeros(packer.code_size, np.uint8), place, block)
 
 
 def _only(allowed: Bools) -> Any:

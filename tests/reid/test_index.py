@@ -246,6 +246,22 @@ def test_rows_added_after_the_build_are_proposed():
     np.testing.assert_array_equal(index.search(late, 1).rows[seen, 0], rows[seen])
 
 
+def test_rows_added_after_a_removal_are_proposed():
+    """FAISS once mixed their codes with those that had stood in their place: one in eight lost."""
+    g, late, rng = people(41, 200), people(42, 60), np.random.default_rng(43)
+    index = index_of(g)
+    index.build(Recipe(dims=16, sample=1500, candidates=50))
+    alive, rows = np.arange(len(g)), []
+    for first in range(0, len(late), 8):
+        gone = rng.choice(alive, min(100, len(alive) - 100), replace=False)
+        index.remove(gone)
+        alive = np.setdiff1d(alive, gone)
+        rows.append(index.add(late[first : first + 8]))
+    for row, i in zip(np.concatenate(rows), range(len(late)), strict=True):
+        if late.quality[i].all():
+            assert row in index._proposals.propose(Units.of(late[[i]]), 5)[1]
+
+
 def test_too_few_rows_to_learn_from():
     with pytest.raises(ValueError, match="999 rows are too few"):
         index_of(embeddings(27, 999)).build()

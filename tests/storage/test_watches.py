@@ -327,7 +327,7 @@ def test_targets_fail_apart_and_pauses_grow(store: Store) -> None:
     assert [entries_[p]["state"] for p in "01"] == ["sent", "waiting"]
     assert entries_["1"]["error"] == "no route"
     assert sending.claim(store, now + sending.FIRST_PAUSE - 1) is None
-    job = sending.claim(store, now + sending.FIRST_PAUSE + 0.01)  # times are kept to the microsecond
+    job = sending.claim(store, now + sending.FIRST_PAUSE + 0.01)
     assert job is not None
     assert job.url == "json://bad"
     assert [sending.pause(n) for n in (1, 2, 3, 50)] == [5, 10, 20, sending.LONGEST_PAUSE]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,6 @@ from storage.models import iso_text
 from storage.queries import StoreReader
 from storage.recorded_video import ROUNDING, decode, opened
 from storage.recordings import RecordingRow, recordings
-
-if TYPE_CHECKING:
-    from investigation.remux import Playback
 
 log = logging.getLogger(__name__)
 
@@ -136,22 +132,6 @@ class Footage:
                 continue
             return float(rate) if rate else None
         return None
-
-    def remux(self, camera: str, start: float, end: float) -> Playback:
-        """One playable fragmented MP4 of [start, end]; see `investigation.remux`.
-
-        Raises:
-            DataError: as for `segments`, or if nothing is recorded there.
-        """
-        from investigation.remux import playback
-
-        rows = self.segments(camera, start, end)
-        if not rows:
-            raise DataError(
-                f"camera {camera}: nothing is recorded between {iso_text(start)} and "
-                f"{iso_text(end)}"
-            )
-        return playback(self, rows, start, end)
 
     def _check_camera(self, camera: str) -> None:
         known = [row.id for row in self._reader.cameras()]

@@ -12,17 +12,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 from av.container import OutputContainer
 
+from investigation.footage import Footage
 from reid.errors import DataError, SourceError
+from storage.models import iso_text
 from storage.recorded_video import opened, wind
-
-if TYPE_CHECKING:
-    from investigation.footage import Footage
-    from storage.recordings import RecordingRow
+from storage.recordings import RecordingRow
 
 log = logging.getLogger(__name__)
 
@@ -80,19 +79,24 @@ class Pieces(io.RawIOBase):
         return ready
 
 
-def playback(footage: Footage, rows: Sequence[RecordingRow], start: float, end: float) -> Playback:
-    """Prepare the MP4 of some recordings; nothing is read on before `chunks` is.
+def playback(footage: Footage, camera: str, start: float, end: float) -> Playback:
+    """Prepare the MP4 of a stretch of time; nothing is read on before `chunks` is.
 
     Args:
-        footage: for decoding, where the packets cannot be copied.
-        rows: recordings of one camera that touch [start, end], by start.
+        footage: the recordings.
+        camera: whose.
         start: UTC seconds.
         end: UTC seconds.
 
     Raises:
-        DataError: if none of the recordings can be read.
+        DataError: if the times run backwards, the store does not know the camera, nothing is
+            recorded there, or nothing of it can be read.
     """
-    camera = rows[0].camera
+    rows = footage.segments(camera, start, end)
+    if not rows:
+        raise DataError(
+            f"camera {camera}: nothing is recorded between {iso_text(start)} and {iso_text(end)}"
+        )
     for index, row in enumerate(rows):
         try:
             first = _first(row, start)
@@ -218,6 +222,24 @@ def _encoded(footage: Footage, camera: str, begin: float, end: float) -> Iterato
             out.mux(target.encode())
     if ready := pieces.take():
         yield ready
+
+
+def media_type(head: bytes) -> str:
+    """How a browser is told what is in an MP4, from its first bytes: `video/mp4; codecs="..."`.
+
+    Args:
+        head: with all of the `moov` box of a fragmented MP4 of H.264.
+
+    Raises:
+        DataError: if no H.264 is described there.
+    """
+    at = head.find(b"avcC")
+    profile = head[
+        at + 5 : at + 8
+    ]  # AVCProfileIndication, profile_compatibility, AVCLevelIndication
+    if at < 0 or len(profile) < 3:
+        raise DataError("the footage cannot be handed over as H.264")
+    return f'video/mp4; codecs="avc1.{profile.hex()}"'
 
 
 def add_h264(

@@ -11,7 +11,7 @@
     searching.py a search as pages and programs ask for it; shelf.py: what of it is remembered
     deciding.py  a decision, checked against what its maker may see
     player.py    what the player plays; jobs.py: clips and exports, made in the background
-    spool.py     footage as files for a while, so that a browser can jump about in it
+    played.py    what somebody is playing: one audit row, not one a piece
     watch.py, cases.py  watches, alerts and cases, as far as a visitor may see them
 
 Conventions:

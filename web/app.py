@@ -20,6 +20,7 @@ from web.desk import Desk
 from web.errors import answer
 from web.gate import Gate
 from web.jobs import Jobs
+from web.played import Played
 from web.room import SearchRoom
 from web.routes import (
     account,
@@ -50,7 +51,6 @@ from web.routes import (
     watches,
 )
 from web.settings import WebSettings
-from web.spool import Spool
 
 # Every router of the application: a route in none of them does not exist.
 ROUTERS = (
@@ -105,7 +105,6 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
     MultiPartParser.spool_max_size = settings.upload_limit
     desk = Desk(settings, store_url, media)
     jobs = Jobs()
-    spool = Spool()
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -113,7 +112,6 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
             yield
         finally:
             jobs.close()
-            spool.close()
             desk.close()
 
     app = FastAPI(
@@ -132,7 +130,7 @@ def create_app(settings: WebSettings, store_url: str, media: Path | None = None)
     )
     app.state.desk = desk
     app.state.jobs = jobs
-    app.state.spool = spool
+    app.state.played = Played()
     app.state.watching = None  # `crosscam serve` puts its WatchThread here
     app.state.room = SearchRoom(desk)
     for router in ROUTERS:

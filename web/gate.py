@@ -31,7 +31,7 @@ FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 PROGRAMS = ("application/json", "multipart/form-data")
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob:; media-src 'self'; connect-src 'self'; font-src 'none'; "
+    "img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; font-src 'none'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

@@ -1,18 +1,10 @@
-// Which moment each video shows: its own clock, on top of when its second 0 was filmed. Noted in the
-// page 20 times a second, for a driver on a busy machine would be too slow to see both at once.
-const origins = new Map();
+// Which moment each video shows: its own clock, of which second 0 is the same moment for all. Noted in
+// the page 20 times a second, for a driver on a busy machine would be too slow to see both at once.
+const ZERO = Math.floor(JSON.parse(player.dataset.plan).start) - 600;
 
 const momentOf = (video, moving) => {
-  const src = video.getAttribute("src");
-  if (!src) return null;
-  if (!origins.has(src)) {
-    origins.set(src, null);
-    fetch(src.replace("/video?", "/origin?"))
-      .then((answer) => answer.json())
-      .then((answer) => origins.set(src, answer.origin));
-  }
   const shows = !video.seeking && video.readyState >= 2 && video.videoWidth > 0;
-  return shows && video.paused !== moving && origins.get(src) ? origins.get(src) + video.currentTime : null;
+  return shows && video.paused !== moving ? ZERO + video.currentTime : null;
 };
 
 window.shown = (moving) =>

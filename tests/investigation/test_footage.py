@@ -9,6 +9,7 @@ import av
 import pytest
 
 from investigation.footage import Footage, Span
+from investigation.remux import playback
 from reid.errors import DataError
 from storage.queries import StoreReader
 from tests.investigation.recorded import FPS, START, make_store, numbered, record
@@ -47,7 +48,7 @@ def test_a_moment_recorded_twice_is_given_once(tmp_path: Path) -> None:
         record(store, "door", source, START + 0.001, groups_each=2)
         frames = list(Footage(store.reader()).frames("door", START, START + 9))
         assert [number_of(f.image) for f in frames] == list(range(30))
-        played = b"".join(Footage(store.reader()).remux("door", START, START + 9).chunks)
+        played = b"".join(playback(Footage(store.reader()), "door", START, START + 9).chunks)
     assert [n for n, _ in shown(played)] == list(range(30))
 
 
@@ -59,16 +60,16 @@ def shown(mp4: bytes) -> list[tuple[int, float]]:
 
 
 def test_remux_copies_from_the_key_frame_before(footage: Footage) -> None:
-    playback = footage.remux("door", START + 1.55, START + 4.5)
-    assert playback.copied
-    assert playback.start == pytest.approx(START + 1, abs=1e-3)
-    pictures = shown(b"".join(playback.chunks))
+    piece = playback(footage, "door", START + 1.55, START + 4.5)
+    assert piece.copied
+    assert piece.start == pytest.approx(START + 1, abs=1e-3)
+    pictures = shown(b"".join(piece.chunks))
     numbers = [n for n, _ in pictures]
     assert numbers[:20] == list(range(10, 30))
     assert set(range(40, 46)) <= set(numbers)
     # The MP4's clock is the camera's, behind the gap as well.
-    assert playback.start - 0.25 < playback.origin < playback.start
-    captured = [playback.origin + s for _, s in pictures]
+    assert piece.start - 0.25 < piece.origin < piece.start
+    captured = [piece.origin + s for _, s in pictures]
     assert captured == pytest.approx([START + n / FPS for n in numbers], abs=2e-3)
 
 
@@ -78,8 +79,8 @@ def test_a_moment_just_before_a_key_frame(tmp_path: Path) -> None:
     with store:
         record(store, "door", numbered(tmp_path, 40), START, groups_each=4, run=run)
         footage = Footage(store.reader())
-        playback = footage.remux("door", START + 1.95, START + 3)
-        assert playback.start == pytest.approx(START + 1, abs=1e-3)
+        piece = playback(footage, "door", START + 1.95, START + 3)
+        assert piece.start == pytest.approx(START + 1, abs=1e-3)
         found = [number_of(f.image) for f in footage.frames("door", START + 1.85, START + 2.15)]
         assert found == [19, 20, 21]
 
@@ -89,13 +90,13 @@ def test_remux_does_not_encode_what_it_copies(footage: Footage, tmp_path: Path) 
         with av.open(file) as container:
             return [bytes(p) for p in container.demux(video=0) if p.size]
 
-    played = b"".join(footage.remux("door", START, START + 2.95).chunks)
+    played = b"".join(playback(footage, "door", START, START + 2.95).chunks)
     original = payloads(str(tmp_path / "numbered.mp4"))
     assert payloads(io.BytesIO(played)) == original[:30]
 
 
 def test_the_first_piece_comes_before_all_is_read(footage: Footage) -> None:
-    chunks = footage.remux("door", START, START + 6).chunks
+    chunks = playback(footage, "door", START, START + 6).chunks
     head = next(chunks) + next(chunks)
     assert head[4:8] == b"ftyp" and b"moov" in head
     rest = b"".join(chunks)
@@ -107,10 +108,10 @@ def test_what_browsers_do_not_play_is_encoded(tmp_path: Path) -> None:
     with store:
         source = numbered(tmp_path, 30, codec="mpeg4")
         record(store, "old", source, START, codec="mpeg4", run=run)
-        playback = Footage(store.reader()).remux("old", START + 1.25, START + 2.5)
-        assert not playback.copied
-        assert playback.start == pytest.approx(START + 1.25, abs=1e-3)
-        played = b"".join(playback.chunks)
+        piece = playback(Footage(store.reader()), "old", START + 1.25, START + 2.5)
+        assert not piece.copied
+        assert piece.start == pytest.approx(START + 1.25, abs=1e-3)
+        played = b"".join(piece.chunks)
     with av.open(io.BytesIO(played)) as container:
         assert container.streams.video[0].codec_context.name == "h264"
     pictures = shown(played)
@@ -126,16 +127,16 @@ def test_a_lost_file_is_a_gap(footage: Footage, caplog: pytest.LogCaptureFixture
     found = [number_of(f.image) for f in footage.frames("door", START + 0.5, START + 2.45)]
     assert found == [5, 6, 7, 8, 9, 20, 21, 22, 23, 24]
     assert "no longer there" in caplog.text
-    assert shown(b"".join(footage.remux("door", START + 1.2, START + 3).chunks))[0][0] == 20
+    assert shown(b"".join(playback(footage, "door", START + 1.2, START + 3).chunks))[0][0] == 20
 
 
 def test_bad_questions(footage: Footage) -> None:
     with pytest.raises(DataError, match="the end is not after the start"):
         footage.frames("door", START + 2, START + 1)
     with pytest.raises(DataError, match=r"camera 'shed' is not in store .*it has: door, empty"):
-        footage.remux("shed", START, START + 1)
+        playback(footage, "shed", START, START + 1)
     with pytest.raises(DataError, match="camera door: nothing is recorded between"):
-        footage.remux("door", START + 100, START + 101)
+        playback(footage, "door", START + 100, START + 101)
 
 
 def test_real_footage(shared: Path, tmp_path: Path) -> None:

@@ -78,7 +78,6 @@ ROLES = {
     "GET /replay/boxes": INVESTIGATOR,
     "GET /replay/clip/{key}": INVESTIGATOR,
     "GET /replay/clip/{key}/video": INVESTIGATOR,
-    "GET /replay/origin": INVESTIGATOR,
     "GET /replay/video": INVESTIGATOR,
     "POST /replay/clip": INVESTIGATOR,
     # watch list, alerts

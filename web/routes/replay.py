@@ -5,28 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 
 from investigation.clips import write_clip
-from investigation.footage import Footage, check_window
+from investigation.footage import Footage, Span, check_window
+from investigation.remux import media_type, playback
 from reid.errors import DataError, StoreError
 from storage.models import iso_text
 from web.access import Investigator
 from web.ids import InForm, InQuery
 from web.jobs import Job, Jobs, Progress
 from web.pages import page
+from web.played import Played
 from web.player import LONGEST, Scene, boxes_json, clip_plan, plan_json, scene
-from web.spool import Spool
 from web.times import utc_seconds
 
 router = APIRouter(include_in_schema=False)
 
 Text = Annotated[str, Query(max_length=500)]
-LONGEST_VIDEO = 300.0  # seconds; the player asks for less
+LONGEST_PIECE = 120.0  # seconds; the player asks for less
+ROUND = 1.0  # seconds that the player asks for beyond its stretch of time
 
 
 @router.get("/replay")
@@ -51,6 +54,8 @@ def replay(
     except DataError as error:
         return page(request, "replay_ask.html", status=422, problem=str(error), **shown)
     _note(who, "play", found)
+    span = Span(found.span.start - ROUND, found.span.end + ROUND)
+    request.app.state.played.add(who.name, found.cameras, span)
     return page(request, "replay.html", scene=found, plan=plan_json(who, found), **shown)
 
 
@@ -72,19 +77,6 @@ def boxes(
     return boxes_json(who, camera, start, end, marked)
 
 
-@router.get("/replay/origin")
-def origin(
-    who: Investigator,
-    camera: Text,
-    start: Annotated[float, Query(alias="from")],
-    end: Annotated[float, Query(alias="to")],
-) -> dict[str, Any]:
-    """The capture time of second 0 of the video that the same times give."""
-    _check(who, camera, start, end)
-    playback = Footage(who.desk.reader).remux(camera, start, end)
-    return {"origin": playback.origin, "start": playback.start, "copied": playback.copied}
-
-
 @router.get("/replay/video")
 def video(
     request: Request,
@@ -93,23 +85,31 @@ def video(
     start: Annotated[float, Query(alias="from")],
     end: Annotated[float, Query(alias="to")],
 ) -> Response:
-    """One camera's footage as an MP4, whole or in ranges. Everybody in it can be seen."""
-    _check(who, camera, start, end)
-    if end - start > LONGEST_VIDEO:
-        raise DataError(f"one video holds {LONGEST_VIDEO:.0f} s at most, not {end - start:.0f} s")
-    footage = Footage(who.desk.reader)
-    # What is being recorded grows: it is the same video only as long as its files are.
-    files = tuple((row.id, row.end, row.bytes) for row in footage.segments(camera, start, end))
+    """A piece of one camera's footage for the player's script: a fragmented MP4, sent as it comes.
 
-    def chunks() -> Iterator[bytes]:
-        playback = footage.remux(camera, start, end)
+    Everybody in it can be seen. The headers say what the script must know before the first byte:
+    `crosscam-origin`, the capture time of second 0; `crosscam-start`, that of the first picture;
+    `crosscam-copied`, whether it is the camera's own; the content type names the coding.
+    """
+    _check(who, camera, start, end)
+    if end - start > LONGEST_PIECE:
+        raise DataError(f"one piece holds {LONGEST_PIECE:.0f} s at most, not {end - start:.0f} s")
+    piece = playback(Footage(who.desk.reader), camera, start, end)
+    chunks = _until_closed(piece.chunks)
+    head = next(chunks, b"")
+    kind = media_type(head)
+    played: Played = request.app.state.played
+    if not played.covers(who.name, camera, Span(start, end)):
         times = {"from": iso_text(start), "to": iso_text(end)}
         who.note("play", f"camera {camera}", details=times)
-        return _until_closed(playback.chunks)
-
-    spool: Spool = request.app.state.spool
-    path = spool.file((who.name, camera, start, end, files), chunks)
-    return FileResponse(path, media_type="video/mp4", headers={"cache-control": "no-store"})
+        played.add(who.name, [camera], Span(start, end))
+    headers = {
+        "cache-control": "no-store",
+        "crosscam-origin": f"{piece.origin:.6f}",
+        "crosscam-start": f"{piece.start:.6f}",
+        "crosscam-copied": str(int(piece.copied)),
+    }
+    return StreamingResponse(chain([head], chunks), media_type=kind, headers=headers)
 
 
 @router.post("/replay/clip")

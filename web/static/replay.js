@@ -1,5 +1,8 @@
 // The player: one clock (UTC seconds) moves, and every camera's video follows it. A video that has
 // to load holds the clock for all, so what stands side by side was filmed at the same moment.
+//
+// A video is a Media Source: footage comes in pieces, each of them put where its capture time says,
+// and plays while the rest of it is on its way. Second s of every video is the moment ZERO + s.
 "use strict";
 
 (() => {
@@ -11,10 +14,15 @@
   const boxesOn = document.getElementById("boxes");
   const clock = player.querySelector(".clock");
   const toggle = player.querySelector("[data-act=toggle]");
-  const AHEAD = 60;         // seconds that one video is asked for: browsers keep that much
-  const ENCODED = 12;       // seconds, where the server has to encode them first
+  const Source = window.ManagedMediaSource || window.MediaSource;
+  const ZERO = Math.floor(plan.start) - 600;  // a key frame may lie this long before the first moment
+  const FIRST = 4, PIECE = 16, ENCODED = 4;   // seconds of a piece: after a jump, copied, encoded anew
+  const AHEAD = 30;         // seconds that are asked for before they are needed
+  const BEHIND = 60;        // seconds that stay
   const OFF = 0.15;         // seconds a playing video may be off the clock
+  const NEAR = 0.3;         // seconds between two pictures that still count as one stretch
   const PATIENCE = 20000;   // ms that the clock waits for a video before it goes on without it
+  const AGAIN = 3000;       // ms until the server is asked again after it did not answer
   const BRIDGED = 1.0;      // seconds between two boxes over which a box is drawn
   let now = plan.start, playing = false, last = 0, held = 0;
 
@@ -31,18 +39,24 @@
       this.canvas = figure.querySelector("canvas");
       this.nothing = figure.querySelector(".nothing");
       this.state = figure.querySelector(".state");
-      this.from = this.to = null;   // the stretch the video was asked for
-      this.origin = null;           // capture time of its second 0; null while it loads
-      this.turn = 0;
-      this.ahead = AHEAD;
       this.boxes = null;
-      this.video.addEventListener("error", () => this.failed());
+      this.lost = [];               // stretches that are said to be there, but cannot be had
+      this.step = 0.5;              // seconds to go on by where nothing came
+      this.piece = null;            // the one on its way
+      this.broken = "";             // why it will never play
+      this.first = true;            // the next piece is the first after a jump
+      this.length = PIECE;
+      this.video.addEventListener("error", () => { this.broken = "the video cannot be played"; });
       this.loadBoxes();
+      if (!Source) { this.broken = "this browser cannot play it: make the clip"; return; }
+      this.media = new Source();
+      this.video.disableRemotePlayback = true;
+      this.opened = new Promise((done) => this.media.addEventListener("sourceopen", done, { once: true }));
+      this.video.src = URL.createObjectURL(this.media);
     }
 
     query(from, to) {
-      const q = new URLSearchParams({ camera: this.camera, from: from.toFixed(3), to: to.toFixed(3) });
-      return q;
+      return new URLSearchParams({ camera: this.camera, from: from.toFixed(3), to: to.toFixed(3) });
     }
 
     async loadBoxes() {
@@ -53,53 +67,126 @@
       draw();
     }
 
-    failed() {
-      if (!this.video.getAttribute("src")) return;
-      this.state.textContent = "the video cannot be played";
-      this.broken = true;
+    // What the browser holds, as [from, to] in capture time.
+    held() {
+      const ranges = this.buffer ? this.buffer.buffered : [], found = [];
+      for (let i = 0; i < ranges.length; i++) found.push([ZERO + ranges.start(i), ZERO + ranges.end(i)]);
+      return found;
     }
 
-    async load(from) {
-      const turn = ++this.turn;
-      const to = Math.min(plan.end + 1, from + this.ahead);
-      this.from = from; this.to = to; this.origin = null; this.broken = false;
-      this.state.textContent = "loading";
-      const q = this.query(from, to);
-      try {
-        const answer = await fetch(`/replay/origin?${q}`);
-        if (turn !== this.turn) return;
-        if (!answer.ok) {
-          this.state.textContent = answer.status === 422 ? "no footage" : "not available";
-          this.broken = true;
-          return;
-        }
-        const found = await answer.json();
-        if (turn !== this.turn) return;
-        if (!found.copied && this.ahead > ENCODED) { this.ahead = ENCODED; this.load(from); return; }
-        this.origin = found.origin;
-        this.video.src = `/replay/video?${q}`;
-        this.video.currentTime = Math.max(0, now - this.origin);
-      } catch {
-        if (turn === this.turn) { this.state.textContent = "the server does not answer"; this.broken = true; }
+    around(t) { return this.held().find(([a, b]) => t >= a - NEAR && t <= b + NEAR); }
+
+    // The first moment from `t` on that has to be asked for; null if there is none before the end.
+    missing(t) {
+      const there = [...this.held(), ...this.lost].sort((x, y) => x[0] - y[0]);
+      for (;;) {
+        const before = t;
+        const span = this.footage.find(([, b]) => b > t + NEAR);
+        if (!span) return null;
+        t = Math.max(t, span[0]);
+        for (const [a, b] of there) if (t >= a - NEAR && t < b) t = b;
+        if (t === before) return t < plan.end ? t : null;
       }
     }
 
-    covers(t) { return this.from !== null && t >= this.from - 0.05 && t < this.to - 0.05; }
+    // Asks for what comes next, one piece at a time.
+    pump() {
+      if (this.broken || this.waits) return;
+      if (this.piece) {
+        const { from, to } = this.piece;
+        if (now < from - NEAR && !this.around(now) || now > to + AHEAD) this.piece.abort.abort();
+        return;
+      }
+      const from = this.missing(now);
+      if (from === null || from > now + AHEAD) return;
+      this.piece = { from, to: Math.min(plan.end + 1, from + (this.first ? FIRST : this.length)), abort: new AbortController() };
+      this.first = false;
+      this.fetch(this.piece).catch((error) => {
+        if (error.name === "AbortError") return;
+        this.state.textContent = "the server does not answer";
+        this.waits = true;
+        setTimeout(() => { this.waits = false; }, AGAIN);
+      }).finally(() => { this.piece = null; });
+    }
+
+    async fetch({ from, to, abort }) {
+      await this.opened;
+      const answer = await fetch(`/replay/video?${this.query(from, to)}`, { signal: abort.signal });
+      if (answer.status === 422) { this.lost.push([from, to]); return; }
+      if (!answer.ok) {
+        if (answer.status >= 500) throw new Error(answer.statusText);
+        this.broken = "not available";
+        return;
+      }
+      this.length = answer.headers.get("crosscam-copied") === "1" ? PIECE : ENCODED;
+      this.prepare(answer.headers.get("content-type"));
+      this.buffer.timestampOffset = Number(answer.headers.get("crosscam-origin")) - ZERO;
+      const reader = answer.body.getReader();
+      try {
+        for (;;) {
+          const { done, value } = await reader.read();
+          if (done) break;
+          await this.append(value);
+        }
+      } finally {
+        reader.cancel().catch(() => {});
+        if (this.buffer.updating) await this.idle();
+        if (this.media.readyState === "open") this.buffer.abort();  // the next one begins with its own head
+      }
+      const end = this.held().reduce((t, [a, b]) => (t >= a - NEAR && b > t ? b : t), from);
+      if (end > from + 0.05) { this.step = 0.5; return; }
+      this.lost.push([from, from + this.step]);  // said to be recorded, but it gave no picture
+      this.step *= 2;
+    }
+
+    prepare(type) {
+      if (this.type === type) return;
+      if (!Source.isTypeSupported(type)) { this.broken = "this browser cannot play it: make the clip"; throw new DOMException("", "AbortError"); }
+      if (this.buffer) this.buffer.changeType(type);
+      else this.buffer = this.media.addSourceBuffer(type);
+      this.type = type;
+    }
+
+    idle() { return new Promise((done) => this.buffer.addEventListener("updateend", done, { once: true })); }
+
+    async append(bytes) {
+      for (const keep of [BEHIND, 1]) {
+        const old = now - keep - ZERO;
+        const ranges = this.buffer.buffered;
+        if (ranges.length && ranges.start(0) < old - 30 || keep === 1) {
+          this.buffer.remove(0, Math.max(0.1, old));
+          await this.idle();
+          this.buffer.remove(now + 4 * AHEAD - ZERO, Infinity);
+          await this.idle();
+        }
+        try {
+          this.buffer.appendBuffer(bytes);
+          await this.idle();
+          return;
+        } catch (error) {
+          if (error.name !== "QuotaExceededError" || keep === 1) throw error;
+        }
+      }
+    }
 
     // Brings the video to the clock; true if it shows that moment (or never will).
     follow(seeked) {
+      if (seeked && !this.around(now)) this.first = true;
+      this.pump();
       const there = has(this.footage, now);
       this.nothing.hidden = there;
       if (!there) { this.video.pause(); this.state.textContent = "no footage"; return true; }
-      if (!this.covers(now)) { this.load(now); return false; }
-      if (this.broken) return true;
-      if (this.origin === null) return false;
-      const wanted = Math.max(0, now - this.origin), off = this.video.currentTime - wanted;
-      if (!this.reachable(wanted)) {
-        if (this.video.readyState < 2 || this.loading()) return false;
-        this.load(now);
-        return false;
+      if (this.broken) { this.video.pause(); this.state.textContent = this.broken; return true; }
+      const range = this.around(now);
+      if (!range || (now > range[1] - 0.02 && this.missing(now) !== null && this.missing(now) < now + NEAR)) {
+        this.video.pause();
+        if (!this.waits) this.state.textContent = "loading";
+        if (!this.lost.some(([a, b]) => now >= a && now < b)) return false;
+        this.state.textContent = "the footage cannot be read";
+        return true;
       }
+      const wanted = Math.min(Math.max(now, range[0] + 0.001), range[1] - 0.02) - ZERO;
+      const off = this.video.currentTime - wanted;
       if (seeked || Math.abs(off) > OFF * Math.max(1, Number(rate.value))) {
         if (!this.video.seeking) this.video.currentTime = wanted;
       }
@@ -112,16 +199,6 @@
       return ready;
     }
 
-    // What the browser holds can be jumped to at once; a new video is sooner there than the rest of it.
-    reachable(wanted) {
-      const ranges = this.video.buffered;
-      for (let i = 0; i < ranges.length; i++)
-        if (wanted >= ranges.start(i) - 0.3 && wanted <= ranges.end(i) + 0.3) return true;
-      return ranges.length === 0 && wanted < 3;
-    }
-
-    loading() { return this.video.networkState === 2; }
-
     draw() {
       const box = this.canvas.getBoundingClientRect(), sharp = window.devicePixelRatio || 1;
       if (!box.width) return;
@@ -130,9 +207,9 @@
       const c = this.canvas.getContext("2d");
       c.clearRect(0, 0, w, h);
       if (!boxesOn.checked || !this.boxes || !this.nothing.hidden) return;
-      if (this.origin === null || this.video.readyState < 2) return;  // a box belongs to its picture
-      const shown = this.origin + this.video.currentTime;
-      const width = this.video.videoWidth || this.boxes.width, height = this.video.videoHeight || this.boxes.height;
+      if (this.video.readyState < 2) return;  // a box belongs to its picture
+      const shown = ZERO + this.video.currentTime;
+      const width = this.boxes.width || this.video.videoWidth, height = this.boxes.height || this.video.videoHeight;
       if (!width || !height) return;
       const scale = Math.min(w / width, h / height), left = (w - width * scale) / 2, top = (h - height * scale) / 2;
       c.font = `600 ${Math.round(13 * sharp)}px system-ui, sans-serif`;

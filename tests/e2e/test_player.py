@@ -1,0 +1,108 @@
+"""The player in a browser: at every moment it shows the picture that was filmed then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.models import iso_text
+from tests.e2e.browser import Browser, open_chromium
+from tests.e2e.conftest import PASSWORD, use_link
+from tests.e2e.site import Site, serving
+from tests.investigation.recorded import FPS, START, make_store, numbered, record
+
+SECONDS = 30  # longer than a piece, so that pieces are joined
+LOST = (15.0, 20.0)  # nothing is recorded on the door's camera
+CAMERAS = ("door", "old")  # copied; MPEG-4 Part 2, which has to be encoded for browsers
+
+NUMBERS = (Path(__file__).parent / "numbers.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The player, open on two cameras whose pictures carry their numbers."""
+    folder = tmp_path_factory.mktemp("player")
+    open_chromium(folder).quit()
+    store, run = make_store(folder, *CAMERAS)
+    with store:
+        source = numbered(folder, SECONDS * FPS)
+        record(store, "door", source, START, groups_each=5, leave_out=(3,), run=run)
+        source = numbered(folder, SECONDS * FPS, "mpeg4")
+        record(store, "old", source, START, groups_each=5, codec="mpeg4", run=run)
+        url = store.url
+    with serving(Site(url, folder, folder, folder)) as server:
+        browser = Browser(server.address, folder)
+        try:
+            assert server.link is not None
+            use_link(browser, server.link)
+            browser.fill("Name", "admin")
+            browser.fill("Password", PASSWORD)
+            browser.press("Sign in")
+            browser.arrive("/live")
+            window = f"from={iso_text(START)}&to={iso_text(START + SECONDS)}"
+            browser.go(f"/replay?{window}&camera=door&camera=old")
+            browser.js(NUMBERS)
+            yield browser
+        finally:
+            browser.close()
+
+
+def at(browser: Browser, second: float) -> None:
+    """Drag the slider there."""
+    browser.js(
+        "at.value = arguments[0]; at.dispatchEvent(new Event('input', {bubbles: true}))", second
+    )
+
+
+def numbers(browser: Browser) -> list[int | None]:
+    """What both videos show at rest; None for a video that is not there yet."""
+    return list(browser.js("return numbersShown(false)"))
+
+
+def wait_for(browser: Browser, second: float, door: bool = True) -> None:
+    """Until what was filmed then is seen: the picture before that moment, or beside it."""
+    expected = int(second * FPS + 1e-6)
+
+    def there() -> bool:
+        shown = numbers(browser)
+        wanted = shown if door else shown[1:]
+        return all(n is not None and abs(n - expected) <= 1 for n in wanted)
+
+    browser.until(there, f"{numbers(browser)} are shown instead of {expected}")
+
+
+@pytest.mark.parametrize("second", [0.0, 2.35, 12.55, 27.05, 5.0, 28.85, 4.05])
+def test_a_jump_leads_to_the_picture_of_that_moment(browser: Browser, second: float) -> None:
+    at(browser, second)
+    wait_for(browser, second)
+
+
+def test_where_nothing_was_recorded_nothing_is_shown(browser: Browser) -> None:
+    at(browser, 17.05)
+    wait_for(browser, 17.05, door=False)
+    said = browser.js("return [...document.querySelectorAll('.nothing')].map(e => !e.hidden)")
+    assert said == [True, False]
+    at(browser, 20.55)
+    wait_for(browser, 20.55)
+
+
+def test_playing_goes_over_pieces_and_gaps_without_a_stop(browser: Browser) -> None:
+    at(browser, 1.0)
+    wait_for(browser, 1.0)
+    browser.js("seen = []; rate.value = '2'")
+    browser.press("Play")
+    browser.until(lambda: float(browser.js("return at.value")) > SECONDS - 0.1, "does not play")
+    seen = browser.js("return seen")
+    for camera, index in (("door", 0), ("old", 1)):
+        # What is drawn may be a picture or two behind the clock, more where the machine is busy.
+        pairs = [(clock, shown[index]) for clock, shown in seen if shown[index] is not None]
+        there = [n for _, n in pairs]
+        assert there == sorted(there), f"{camera} jumps back"
+        assert len({n // FPS for n in there}) >= 20, f"{camera} hardly moves: {there}"
+        late = [clock * FPS - n for clock, n in pairs]
+        assert min(late) >= -4 and sorted(late)[len(late) // 2] <= 4, (camera, late)
+    door = {shown[0] for _, shown in seen} - {None}
+    assert not any(LOST[0] * FPS <= n < LOST[1] * FPS for n in door)
+    assert not browser.problems()

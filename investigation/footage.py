@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from reid.errors import DataError, SourceError
 from storage.models import iso_text
 from storage.queries import StoreReader
-from storage.recorded_video import ROUNDING, decode, opened
+from storage.recorded_video import ROUNDING, RecordedPicture, decode, opened
 from storage.recordings import RecordingRow, recordings
 
 log = logging.getLogger(__name__)
@@ -102,10 +102,21 @@ class Footage:
         Raises:
             DataError: as for `segments`.
         """
-        rows = self.segments(camera, start, end)
-        return self._frames(rows, start, end)
+        found = self.pictures(camera, start, end)
+        return (FootageFrame(camera, p.time, p.image()) for p in found)
 
-    def _frames(self, rows: list[RecordingRow], start: float, end: float) -> Iterator[FootageFrame]:
+    def pictures(self, camera: str, start: float, end: float) -> Iterator[RecordedPicture]:
+        """As `frames`, with each picture as it was decoded: not converted, not turned upright.
+
+        Raises:
+            DataError: as for `segments`.
+        """
+        rows = self.segments(camera, start, end)
+        return self._pictures(rows, start, end)
+
+    def _pictures(
+        self, rows: list[RecordingRow], start: float, end: float
+    ) -> Iterator[RecordedPicture]:
         last = start - 2 * ROUNDING
         for row in rows:
             if row.closed and row.end <= last:
@@ -114,7 +125,7 @@ class Footage:
                 for picture in decode(row, max(start, last), end):
                     if picture.time > last + ROUNDING:
                         last = picture.time
-                        yield FootageFrame(row.camera, picture.time, picture.image())
+                        yield picture
             except SourceError as error:
                 log.warning("%s", error)
 

@@ -1,14 +1,16 @@
 """A stretch of one camera's recordings as one fragmented MP4 that a browser plays while it comes.
 
-H.264 is copied packet by packet; anything else is encoded anew, because browsers do not play it.
-The MP4's clock is the camera's: second s of it was captured at `origin + s`, also behind a gap in
-the recordings, where the last picture stays. So several cameras play side by side by one clock.
+H.264 is copied packet by packet; anything else is encoded anew, because browsers do not play it,
+and made smaller where it is large, so that it is there in time. The MP4's clock is the camera's:
+second s of it was captured at `origin + s`, also behind a gap in the recordings, where the last
+picture stays. So several cameras play side by side by one clock.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,8 +29,9 @@ log = logging.getLogger(__name__)
 
 TICKS = 90_000  # of the MP4's clock, a second
 ENCODER = "libx264"
+LIVE_PIXELS = 1280 * 720  # of a picture that is encoded while somebody waits for it
+SOON = 0.2  # seconds of footage after which what is encoded is handed over
 _TICK = Fraction(1, TICKS)
-# Fragments end with a key frame or after a second.
 _MOVFLAGS = "empty_moov+default_base_moof+frag_keyframe"
 _PLAYABLE = ("yuv420p", "yuvj420p")
 
@@ -207,15 +210,19 @@ def _encoded(footage: Footage, camera: str, begin: float, end: float) -> Iterato
     target: Any = None
     written = -1
     rate = footage.frame_rate(camera, begin, end) or 25.0
-    with _muxer(pieces) as out:
-        for frame in footage.frames(camera, begin, end):
+    with _muxer(pieces, SOON) as out:
+        for found in footage.pictures(camera, begin, end):
+            picture = found.frame
+            if found.turned:
+                picture = av.VideoFrame.from_ndarray(found.image(), format="bgr24")
             if target is None:
-                height, width = frame.image.shape[:2]
-                target = add_h264(out, width, height, rate, live=True)
-            picture = av.VideoFrame.from_ndarray(frame.image, format="bgr24")
-            written = max(round((frame.time - begin) * TICKS), written + 1)
-            picture.pts, picture.time_base = written, _TICK
-            out.mux(target.encode(picture.reformat(target.width, target.height, "yuv420p")))
+                smaller = min(1.0, math.sqrt(LIVE_PIXELS / (picture.width * picture.height)))
+                size = (round(picture.width * smaller), round(picture.height * smaller))
+                target = add_h264(out, *size, rate, live=True)
+            picture = picture.reformat(target.width, target.height, "yuv420p")
+            written = max(round((found.time - begin) * TICKS), written + 1)
+            picture.pts, picture.time_base, picture.pict_type = written, _TICK, 0
+            out.mux(target.encode(picture))
             if ready := pieces.take():
                 yield ready
         if target is not None:
@@ -258,12 +265,13 @@ def add_h264(
     stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, "yuv420p"
     stream.time_base = stream.codec_context.time_base = _TICK
     stream.codec_context.gop_size = max(1, round(2 * rate))
-    stream.options = {"preset": "veryfast", "crf": "23" if live else "20"}
+    stream.options = {"preset": "veryfast", "crf": "20"}
     if live:
-        stream.options = {**stream.options, "tune": "zerolatency"}
+        stream.options = {"preset": "superfast", "crf": "23", "tune": "zerolatency"}
     return stream
 
 
-def _muxer(pieces: Pieces) -> OutputContainer:
-    options = {"movflags": _MOVFLAGS, "frag_duration": "1000000", "flush_packets": "1"}
-    return av.open(pieces, "w", format="mp4", options=options)
+def _muxer(pieces: Pieces, fragment: float = 1.0) -> OutputContainer:
+    """Fragments end with a key frame or after this many seconds."""
+    options = {"movflags": _MOVFLAGS, "frag_duration": f"{fragment * 1e6:.0f}"}
+    return av.open(pieces, "w", format="mp4", options={**options, "flush_packets": "1"})

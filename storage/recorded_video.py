@@ -30,11 +30,15 @@ class RecordedPicture:
     time: float
     frame: Any
 
+    @property
+    def turned(self) -> int:
+        """Quarter turns counterclockwise, as the display matrix says, that make it upright."""
+        return int(round(self.frame.rotation / 90) % 4)
+
     def image(self) -> NDArray[np.uint8]:
         """Return (H, W, 3) uint8, BGR, upright."""
         image = cast(NDArray[np.uint8], self.frame.to_ndarray(format="bgr24"))
-        turns = round(self.frame.rotation / 90) % 4
-        # The display matrix turns counterclockwise, as numpy's rot90 does.
+        turns = self.turned  # numpy's rot90 turns counterclockwise, too
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 

@@ -158,6 +158,12 @@ class StoreGallery:
             found = index.search(probes, n + SPARE, exact=exact, allowed=allowed)
         return [self._matches(found, probe, n) for probe in range(len(probes))]
 
+    def count(self, where: Filters | None = None) -> int:
+        """How many tracklets pass; a few too many while some of them are being replaced."""
+        if where is None or where.empty:
+            return len(self)
+        return min(len(self), int(np.count_nonzero(self._columns.passing(where))))
+
     def embeddings(self, tracks: Sequence[int]) -> PartEmbeddings | None:
         """Stored embeddings of tracks, by rising id; those that have none are left out."""
         stored = self._reader.embeddings(fingerprint=self.fingerprint, tracks=tracks)

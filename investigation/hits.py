@@ -11,6 +11,8 @@ from storage.models import iso_text
 from storage.records import ExemplarRow, TrackRow
 from trackers.records import Box
 
+SELDOM = 1e-3  # of the pairs of different people: as seldom as the threshold lets them through
+
 
 class HitVerdict(StrEnum):
     """What a person at a desk may make of a hit."""
@@ -18,6 +20,40 @@ class HitVerdict(StrEnum):
     STRONG = "strong"
     POSSIBLE = "possible"
     CANNOT_TELL = "not enough in common to tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Among how many a hit was found.
+
+    Attributes:
+        searched: tracks that passed the filters.
+        share: of the pairs of different people, how many are as near as this one or nearer.
+    """
+
+    searched: int
+    share: float
+
+    @property
+    def strangers(self) -> float:
+        """How many of the searched are as near by chance, if all of them are other people."""
+        return self.searched * self.share
+
+    def __str__(self) -> str:
+        """In a sentence."""
+        rate = f"About 1 in {_rounded(1 / self.share)} different people comes as near"
+        if self.strangers < 0.95:
+            return f"{rate}; among the {self.searched:,} tracks searched that is less than one."
+        return (
+            f"{rate}: among the {self.searched:,} tracks searched about "
+            f"{_rounded(self.strangers)} may be strangers."
+        )
+
+
+def _rounded(number: float) -> str:
+    """With two digits that count: 3,600, 48, 1."""
+    digits = max(0, len(f"{number:.0f}") - 2)
+    return f"{round(number / 10**digits) * 10**digits:,}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +74,7 @@ class Hit:
         why: the verdict's reason, in a sentence.
         pair: the distance taken apart; what `distance`, `support`, `shared` and `parts` show.
         exemplar: the crop shown, as stored; None if the track has no crop left.
+        crowd: how many tracks were searched, and how many strangers among them may look as alike.
     """
 
     rank: int
@@ -54,6 +91,7 @@ class Hit:
     why: str
     pair: PairEvidence
     exemplar: ExemplarRow | None
+    crowd: Crowd | None = None
 
     @property
     def distance(self) -> float:
@@ -94,6 +132,8 @@ class Hit:
             "support": round(self.support, 6),
             "shared": round(self.shared, 6),
             "verdict": str(self.verdict),
+            "searched": None if self.crowd is None else self.crowd.searched,
+            "strangers": None if self.crowd is None else float(f"{self.crowd.strangers:.3g}"),
             "why": self.why,
             "parts": [
                 {
@@ -110,7 +150,13 @@ class Hit:
         }
 
 
-def make_hit(rank: int, track: TrackRow, pair: PairEvidence, best: ExemplarRow | None) -> Hit:
+def make_hit(
+    rank: int,
+    track: TrackRow,
+    pair: PairEvidence,
+    best: ExemplarRow | None,
+    crowd: Crowd | None = None,
+) -> Hit:
     """Put together what a search knows about a track.
 
     Args:
@@ -118,8 +164,9 @@ def make_hit(rank: int, track: TrackRow, pair: PairEvidence, best: ExemplarRow |
         track: as stored.
         pair: query and track compared.
         best: the track's best crop.
+        crowd: among how many it was found; None where nothing is known of the model's strangers.
     """
-    verdict, why = judge(pair)
+    verdict, why = judge(pair, crowd)
     return Hit(
         rank=rank,
         track=track.id,
@@ -135,14 +182,19 @@ def make_hit(rank: int, track: TrackRow, pair: PairEvidence, best: ExemplarRow |
         why=why,
         pair=pair,
         exemplar=best,
+        crowd=crowd,
     )
 
 
-def judge(pair: PairEvidence, min_shared: float = MIN_SHARED) -> tuple[HitVerdict, str]:
+def judge(
+    pair: PairEvidence, crowd: Crowd | None = None, min_shared: float = MIN_SHARED
+) -> tuple[HitVerdict, str]:
     """The verdict about a pair, and why.
 
     Args:
         pair: query first.
+        crowd: among how many it was found. Only what is seldom in every scene that was measured is
+            `strong`, and only where no stranger is to be expected among the searched.
         min_shared: smallest cosine of the two quality vectors that allows a verdict.
     """
     if pair.shared < min_shared:
@@ -157,15 +209,26 @@ def judge(pair: PairEvidence, min_shared: float = MIN_SHARED) -> tuple[HitVerdic
         )
     sure, possible = pair.thresholds
     at = f"distance {pair.distance:.3f}"
+    said = "" if crowd is None else f" {crowd}"
+    if pair.distance < sure and crowd is not None and crowd.share > SELDOM:
+        return HitVerdict.POSSIBLE, (
+            f"Looks alike in what both show ({at}, below {sure:.3f}), but there are scenes where "
+            f"that is not rare enough to be strong.{said}"
+        )
+    if pair.distance < sure and crowd is not None and crowd.strangers >= 1:
+        return HitVerdict.POSSIBLE, (
+            f"Looks alike in what both show ({at}, below {sure:.3f}), but too many were searched "
+            f"for that to be strong.{said} Fewer cameras or a shorter time tell more."
+        )
     if pair.distance < sure:
         return HitVerdict.STRONG, (
             f"Looks alike in what both show: {at}, below {sure:.3f}, where different people seldom "
-            "come."
+            f"come.{said}"
         )
     if pair.distance < possible:
         return HitVerdict.POSSIBLE, (
             f"Looks alike in part: {at}, between {sure:.3f} and {possible:.3f}, where both "
-            f"the same and different people are found.{_where(pair)}"
+            f"the same and different people are found.{_where(pair)}{said}"
         )
     return HitVerdict.CANNOT_TELL, (
         f"Both show the same parts, and these differ: {at}, {possible:.3f} or more.{_where(pair)}"

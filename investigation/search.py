@@ -13,7 +13,7 @@ from detectors import Detector, build_detector
 from detectors.settings import DetectorSettings
 from investigation.filters import Filters
 from investigation.gallery import StoreGallery
-from investigation.hits import Hit, make_hit
+from investigation.hits import Crowd, Hit, make_hit
 from investigation.photos import Person, find_people
 from investigation.queries import Query, from_identity, from_people, from_track
 from reid.errors import ConfigError, FingerprintMismatch
@@ -160,7 +160,7 @@ class SearchDesk:
         left_out = query.tracks | self._ruled_out(query)
         found = gallery.search(probe, top + len(left_out), filters)[0]
         chosen = [match.track for match in found if match.track not in left_out]
-        return self._hits(probe, chosen[:top])
+        return self._hits(probe, chosen[:top], gallery.count(filters))
 
     def unsearched(self) -> tuple[str, ...]:
         """Fingerprints of other models whose embeddings the store may hold: not searched."""
@@ -180,7 +180,7 @@ class SearchDesk:
             tracks.update(row.id for row in self.reader.tracks(identity=other))
         return tracks
 
-    def _hits(self, probe: PartEmbeddings, tracks: Sequence[int]) -> list[Hit]:
+    def _hits(self, probe: PartEmbeddings, tracks: Sequence[int], searched: int) -> list[Hit]:
         """Measure the chosen again, in double precision, part by part."""
         stored = self.reader.embeddings(fingerprint=self.fingerprint, tracks=tracks)
         if stored is None:
@@ -194,8 +194,13 @@ class SearchDesk:
         }
         # What was erased since the gallery was asked is gone here.
         order = sorted((t for t in pairs if t in rows), key=lambda t: (pairs[t].distance, t))
+        chance = self.model.chance
+        crowds = {
+            track: None if chance is None else Crowd(searched, chance.share(pairs[track].distance))
+            for track in order
+        }
         return [
-            make_hit(rank, rows[track], pairs[track], best.get(track))
+            make_hit(rank, rows[track], pairs[track], best.get(track), crowds[track])
             for rank, track in enumerate(order, 1)
         ]
 

@@ -1,6 +1,7 @@
 """Choose the link threshold on held-out training identities, never on a test set.
 
     python -m reid.evaluation.calibrate --data market1501/ --weights FILE
+        [--scene cuhk01/ --scene cuhk03/ --held-out-of-all 200]
 
 Market-1501's file names hold camera and sequence: the images of one identity
 in one sequence make a tracklet. Tracklets are pooled as the pipeline pools
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reid.datasets import Sample
 from reid.distances import rescore
 from reid.embedding import Embedder, embed_files
 from reid.evaluation.market_tracks import group_tracks, spread
@@ -31,6 +33,8 @@ from reid.records import PartEmbeddings
 
 FALSE_ACCEPT = 1e-3
 POSSIBLE = 10  # times as many false accepts make a match merely possible
+SHARES = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+ENOUGH = 5  # pairs of different people below a distance, for their share to be said
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,26 @@ class Calibration:
     true_accept: float
     pairs: int
     tracklets: int
+    strangers: tuple[tuple[float, float], ...]
     fingerprint: str
+
+
+def chances(scenes: Sequence[NDArray[np.float32]]) -> list[tuple[float, float]]:
+    """(distance, share of different people below it), of the scene where they come nearest.
+
+    A share counts where enough pairs back it; what a smaller share could say of a distance beyond
+    that of a larger one is left out.
+
+    Args:
+        scenes: per scene, (M,) the distances of different people.
+    """
+    points: list[tuple[float, float]] = []
+    for share in reversed(SHARES):
+        found = [np.quantile(d, share) for d in scenes if share * len(d) >= ENOUGH]
+        nearest = round(float(min(found, default=np.inf)), 4)
+        if nearest < (points[-1][0] if points else np.inf):
+            points.append((nearest, share))
+    return points[::-1]
 
 
 def calibrate(
@@ -80,13 +103,11 @@ def pair_distances(tracklets: PartEmbeddings, gamma: float) -> NDArray[np.float3
     return np.asarray(torch.cat(rows).numpy(), dtype=np.float32)
 
 
-def market_tracklets(
-    embedder: Embedder, data: Path, held_out: int, limit: int
+def pooled_tracklets(
+    embedder: Embedder, samples: Sequence[Sample], limit: int
 ) -> tuple[PartEmbeddings, NDArray[np.int64], NDArray[np.int64]]:
-    """Pooled tracklets of the held-out identities, their identities and cameras."""
-    from reid.datasets import hold_out, training_samples
-
-    tracks = group_tracks(hold_out(training_samples(data), held_out)[1])
+    """Tracklets of some people, pooled from at most `limit` images each; identities and cameras."""
+    tracks = group_tracks(samples)
     chosen = [spread(t.paths, limit) for t in tracks]
     embedded = PartEmbeddings.concatenate(
         list(embed_files(embedder, [p for paths in chosen for p in paths]))
@@ -103,25 +124,60 @@ def market_tracklets(
     )
 
 
-def run(weights: Path, data: Path, held_out: int, false_accept: float) -> Calibration:
-    """Calibrate a model file."""
+def camera_pairs(
+    embedder: Embedder, samples: Sequence[Sample]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+    """Of all pairs of two cameras: (M,) distances, (M,) whether they are one person; tracklets."""
+    tracklets, identities, cameras = pooled_tracklets(embedder, samples, limit=6)
+    distance = pair_distances(tracklets, embedder.config.gamma)
+    upper = np.triu(cameras[:, None] != cameras[None], k=1)
+    same = (identities[:, None] == identities[None])[upper]
+    return distance[upper], same, len(tracklets)
+
+
+def run(
+    weights: Path,
+    data: Path,
+    held_out: int,
+    false_accept: float,
+    scenes: Sequence[Path] = (),
+    held_out_of_all: int = 200,
+) -> Calibration:
+    """Calibrate a model file.
+
+    Args:
+        weights: the file.
+        data: Market-1501, of whose training people `held_out` were kept away.
+        held_out: how many.
+        false_accept: share of the pairs of different people that the threshold lets through.
+        scenes: the other sets that the model was trained on with `--everybody`.
+        held_out_of_all: how many people of all sets together were kept away then.
+    """
+    from reid.datasets import hold_out, training_samples
+    from reid.datasets.registry import load_training
     from reid.settings import EmbeddingSettings
 
     model, fingerprint = load_model(weights)
     embedder = Embedder(model, fingerprint, EmbeddingSettings())
-    tracklets, identities, cameras = market_tracklets(embedder, data, held_out, limit=6)
-    distance = pair_distances(tracklets, embedder.config.gamma)
-    upper = np.triu(cameras[:, None] != cameras[None], k=1)
-    same = (identities[:, None] == identities[None])[upper]
-    threshold, accepted = calibrate(distance[upper], same, false_accept)
-    possible, _ = calibrate(distance[upper], same, POSSIBLE * false_accept)
+    distance, same, tracklets = camera_pairs(
+        embedder, hold_out(training_samples(data), held_out)[1]
+    )
+    threshold, accepted = calibrate(distance, same, false_accept)
+    possible, _ = calibrate(distance, same, POSSIBLE * false_accept)
+    apart = [distance[~same]]
+    if scenes:
+        held = hold_out(load_training([data, *scenes], everybody=True), held_out_of_all)[1]
+        for scene in scenes:
+            found = camera_pairs(embedder, [s for s in held if s.path.is_relative_to(scene)])
+            apart.append(found[0][~found[1]])
     return Calibration(
         round(threshold, 4),
         round(possible, 4),
         false_accept,
         round(accepted, 4),
-        int(upper.sum()),
-        len(tracklets),
+        len(distance),
+        tracklets,
+        tuple(chances(apart)),
         embedder.fingerprint,
     )
 
@@ -133,8 +189,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out-ids", type=int, default=100)
     parser.add_argument("--false-accept", type=float, default=FALSE_ACCEPT)
+    parser.add_argument("--scene", type=Path, action="append", default=[])
+    parser.add_argument("--held-out-of-all", type=int, default=200)
     options = parser.parse_args(argv)
-    result = run(options.weights, options.data, options.held_out_ids, options.false_accept)
+    result = run(
+        options.weights,
+        options.data,
+        options.held_out_ids,
+        options.false_accept,
+        options.scene,
+        options.held_out_of_all,
+    )
     text = json.dumps(asdict(result), indent=2)
     calibration_file(options.weights).write_text(text + "\n")
     sys.stdout.write(text + "\n")

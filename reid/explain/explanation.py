@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reid.chance import Chance
 from reid.distances import (
     combined_distance,
     global_distance,
@@ -32,7 +33,7 @@ from reid.distances import (
 from reid.embedding import Deployed, resize_crop, weights_file
 from reid.hardware import resolve_device
 from reid.network.attention import attend
-from reid.network.checkpoint import load_model, load_thresholds
+from reid.network.checkpoint import load_chance, load_model, load_thresholds
 from reid.network.qpm import QPM
 from reid.records import FloatArray, PartEmbeddings, check_same_model
 
@@ -197,6 +198,7 @@ class Explainer:
         config: the model's configuration.
         fingerprint: of the weights.
         thresholds: calibrated for these weights, if they are.
+        chance: how near different people come, if that was measured.
     """
 
     def __init__(
@@ -205,10 +207,13 @@ class Explainer:
         fingerprint: str,
         thresholds: tuple[float, float] | None = None,
         device: str = "auto",
+        *,
+        chance: Chance | None = None,
     ) -> None:
         self.config = model.config
         self.fingerprint = fingerprint
         self.thresholds = thresholds
+        self.chance = chance
         self._device = resolve_device(device)
         self._deployed = Deployed(model).eval().to(self._device)
 
@@ -221,7 +226,10 @@ class Explainer:
         """
         path = weights_file(weights)
         model, fingerprint = load_model(path)
-        return Explainer(model, fingerprint, load_thresholds(path, fingerprint), device)
+        thresholds = load_thresholds(path, fingerprint)
+        return Explainer(
+            model, fingerprint, thresholds, device, chance=load_chance(path, fingerprint)
+        )
 
     def image(self, crop: NDArray[np.uint8]) -> ImageEvidence:
         """Explain one crop, (h, w, 3) uint8 BGR of any size.

@@ -7,8 +7,9 @@ import json
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from reid.chance import Chance
 from reid.errors import ModelError
 
 if TYPE_CHECKING:
@@ -158,15 +159,39 @@ def load_thresholds(weights: Path, fingerprint: str) -> tuple[float, float] | No
     Raises:
         ModelError: if the calibration is damaged or belongs to other weights.
     """
+    data = _calibration(weights, fingerprint)
+    if data is None:
+        return None
+    try:
+        return float(data["threshold"]), float(data["possible"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{calibration_file(weights)}: not a calibration: {error}") from error
+
+
+def load_chance(weights: Path, fingerprint: str) -> Chance | None:
+    """How near different people come by chance, or None if nobody measured it.
+
+    Raises:
+        ModelError: as for `load_thresholds`.
+    """
+    data = _calibration(weights, fingerprint)
+    if data is None or "strangers" not in data:
+        return None
+    try:
+        return Chance(tuple((float(d), float(share)) for d, share in data["strangers"]))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{calibration_file(weights)}: not a calibration: {error}") from error
+
+
+def _calibration(weights: Path, fingerprint: str) -> dict[str, Any] | None:
     path = calibration_file(weights)
     if not path.exists():
         return None
     try:
         data = json.loads(path.read_text())
-        threshold, possible = float(data["threshold"]), float(data["possible"])
         owner = data["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a calibration: {error}") from error
     if owner != fingerprint:
         raise ModelError(f"{path}: calibrated for model {owner}, but the weights are {fingerprint}")
-    return threshold, possible
+    return dict(data)

@@ -13,9 +13,10 @@ import pytest
 
 from investigation.filters import Filters
 from investigation.hit_pictures import hit_pictures, write_hit
-from investigation.hits import HitVerdict, judge
+from investigation.hits import Crowd, HitVerdict, judge
 from investigation.queries import Query
 from investigation.search import MOST, SearchDesk, audit_of
+from reid.chance import Chance
 from reid.errors import ConfigError, DataError, FingerprintMismatch, StoreError
 from reid.explain.explanation import Explainer, pair_evidence
 from reid.records import PartEmbeddings
@@ -147,7 +148,7 @@ def test_a_hit_says_what_is_shown(desk: SearchDesk) -> None:
     found = hit.as_json()
     assert list(found) == [
         "rank", "track", "identity", "camera", "place", "start", "end", "time", "box", "distance",
-        "support", "shared", "verdict", "why", "parts", "picture",
+        "support", "shared", "verdict", "searched", "strangers", "why", "parts", "picture",
     ]  # fmt: skip
     assert found["start"] == "2023-11-14T22:14:30.250000Z"
     assert found["time"] == "2023-11-14T22:14:30.250000Z"  # of frame 700, the better picture
@@ -217,7 +218,9 @@ def test_top_out_of_bounds(desk: SearchDesk, top: int) -> None:
         desk.search(Query("a", numbers(1, desk.fingerprint)), top=top)
 
 
-def pair(distance: float, shared: bool = True) -> tuple[HitVerdict, str]:
+def pair(
+    distance: float, shared: bool = True, crowd: Crowd | None = None
+) -> tuple[HitVerdict, str]:
     """The verdict about two embeddings `distance` apart that show the same parts, or not."""
     one = np.zeros((1, 2, 2), np.float32)
     one[..., 0] = 1
@@ -229,7 +232,8 @@ def pair(distance: float, shared: bool = True) -> tuple[HitVerdict, str]:
         pair_evidence(
             PartEmbeddings(one, one, quality, "m"), PartEmbeddings(other, other, others, "m"),
             0.5, (0.2, 0.4),
-        )
+        ),
+        crowd,
     )  # fmt: skip
 
 
@@ -247,6 +251,46 @@ def test_verdicts(distance: float, shared: bool, verdict: str, why: str) -> None
     said, reason = pair(distance, shared)
     assert said == verdict and why in reason
     assert " is " not in f" {reason.split(':')[0]} "
+
+
+@pytest.mark.parametrize(
+    ("searched", "share", "verdict", "why"),
+    [
+        (900, 0.001, "strong", "1 in 1,000 different people comes as near; among the 900 tracks "
+         "searched that is less than one."),
+        (250_000, 0.0003, "possible", "About 1 in 3,300 different people comes as near: among the "
+         "250,000 tracks searched about 75 may be strangers. Fewer cameras or a shorter time"),
+        (10, 0.004, "possible", "not rare enough to be strong. About 1 in 250 different people"),
+    ],
+)  # fmt: skip
+def test_a_near_hit_is_strong_only_where_strangers_are_rarer(
+    searched: int, share: float, verdict: str, why: str
+) -> None:
+    said, reason = pair(0.1, crowd=Crowd(searched, share))
+    assert said == verdict and why in reason
+
+
+def test_hits_tell_how_many_strangers_look_as_alike(
+    desk: SearchDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The share of the distance times the tracks that passed the filters, the query's own too."""
+    monkeypatch.setattr(desk.model, "chance", Chance(((0.1, 0.001), (0.5, 0.01), (1.9, 0.5))))
+    query = desk.from_track(7)
+    everywhere = desk.search(query)
+    for hit in everywhere:
+        assert hit.crowd == Crowd(
+            len(list(desk.reader.tracks())), desk.model.chance.share(hit.distance)
+        )
+    camera = everywhere[0].camera
+    there = desk.search(query, Filters(cameras=frozenset([camera])))
+    assert {h.crowd.searched for h in there} == {len(list(desk.reader.tracks(camera=camera)))}
+    shown = everywhere[0].as_json()
+    assert shown["strangers"] == pytest.approx(
+        shown["searched"] * desk.model.chance.share(everywhere[0].distance), rel=0.01
+    )
+    monkeypatch.setattr(desk.model, "chance", None)
+    shown = desk.search(query)[0].as_json()
+    assert shown["strangers"] is None and shown["searched"] is None
 
 
 def test_uncalibrated_weights_judge_nothing(model: Explainer) -> None:

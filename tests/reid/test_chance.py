@@ -1,0 +1,63 @@
+"""How near different people come: read off measured points, and measured from distances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reid.chance import Chance
+from reid.errors import ModelError
+from reid.evaluation.calibrate import chances
+from reid.network.checkpoint import load_chance
+
+POINTS = ((0.1, 0.001), (0.2, 0.01), (0.4, 0.04))
+
+
+@pytest.mark.parametrize(
+    ("distance", "share"),
+    [
+        (0.0, 0.001),  # an upper bound
+        (0.1, 0.001),
+        (0.15, 10**-2.5),  # halfway by the logarithm
+        (0.2, 0.01),
+        (0.3, 0.02),
+        (0.4, 0.04),
+        (0.41, 1.0),
+    ],
+)
+def test_share(distance: float, share: float) -> None:
+    assert Chance(POINTS).share(distance) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    "points", [(), ((0.2, 0.01), (0.1, 0.1)), ((0.1, 0.1), (0.2, 0.1)), ((0.1, 0.0),)]
+)
+def test_points_that_make_no_sense(points: tuple[tuple[float, float], ...]) -> None:
+    with pytest.raises(ValueError, match="positive and rise"):
+        Chance(points)
+
+
+def test_measured_is_the_worst_of_the_scenes() -> None:
+    """Counted by hand: the share of each scene's distances below a point is at most the share."""
+    rng = np.random.default_rng(0)
+    near, far = rng.uniform(0, 1, 2_000) ** 0.5, rng.uniform(0, 1, 100_000) ** 0.25
+    points = chances([near.astype(np.float32), far.astype(np.float32)])
+    assert [share for _, share in points] == [0.003, 0.01, 0.03]  # 1e-3 of 2,000 are 2 pairs
+    for distance, share in points:
+        assert (near < distance).mean() <= share + 1e-3
+        assert (far < distance).mean() <= share
+    assert chances([far[:10].astype(np.float32)]) == []
+
+
+def test_reading_it(tmp_path: Path) -> None:
+    weights, file = tmp_path / "m.safetensors", tmp_path / "m.json"
+    assert load_chance(weights, "abc") is None
+    file.write_text('{"fingerprint": "abc", "strangers": [[0.1, 0.001], [0.2, 0.01]]}')
+    assert load_chance(weights, "abc") == Chance(((0.1, 0.001), (0.2, 0.01)))
+    file.write_text('{"fingerprint": "abc", "threshold": 0.2, "possible": 0.3}')
+    assert load_chance(weights, "abc") is None
+    file.write_text('{"fingerprint": "abc", "strangers": [[0.2, 0.001], [0.1, 0.01]]}')
+    with pytest.raises(ModelError, match=r"m\.json: not a calibration: .*positive and rise"):
+        load_chance(weights, "abc")

@@ -25,7 +25,8 @@ train() { # name, configuration, the rest
 case "${1:-}" in
   1) train ship scripts/gpu/ship.yaml "${sets[@]}" --everybody "${trunk[@]}" ;;
   2) python3 -m reid.evaluation.calibrate --weights $runs/ship/model.safetensors \
-       --data "$market" --held-out-ids 50 && bring ship ;;
+       --data "$market" --held-out-ids 50 --scene "$data/cuhk01" --scene "$data/cuhk03_part_160x60" \
+       && bring ship ;;
   3) crosscam 250 evaluate --weights $runs/ship/model.safetensors --data "$market" \
        --data "$partial" | tee "$out/evaluate.txt"
      bench held_out "${sets[@]}" --weights $runs/ship/model.safetensors ;;

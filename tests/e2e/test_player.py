@@ -106,3 +106,11 @@ def test_playing_goes_over_pieces_and_gaps_without_a_stop(browser: Browser) -> N
     door = {shown[0] for _, shown in seen} - {None}
     assert not any(LOST[0] * FPS <= n < LOST[1] * FPS for n in door)
     assert not browser.problems()
+
+
+def test_from_the_end_one_gets_back(browser: Browser) -> None:
+    """The last pictures are shown, too; a browser holds them back until it knows them to be."""
+    for second in (SECONDS - 0.05, 5.0, SECONDS, 22.05):
+        at(browser, second)
+        wait_for(browser, min(second, SECONDS - 0.1))
+    assert not browser.problems()

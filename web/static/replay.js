@@ -98,6 +98,7 @@
         return;
       }
       const from = this.missing(now);
+      if (from === null) this.complete();
       if (from === null || from > now + AHEAD) return;
       this.piece = { from, to: Math.min(plan.end + 1, from + (this.first ? FIRST : this.length)), abort: new AbortController() };
       this.first = false;
@@ -107,6 +108,11 @@
         this.waits = true;
         setTimeout(() => { this.waits = false; }, AGAIN);
       }).finally(() => { this.piece = null; });
+    }
+
+    // Nothing comes behind what is there: without being told, a browser waits for it with the last pictures.
+    complete() {
+      if (this.media.readyState === "open" && this.buffer && !this.buffer.updating) this.media.endOfStream();
     }
 
     async fetch({ from, to, abort }) {
@@ -188,11 +194,11 @@
       const wanted = Math.min(Math.max(now, range[0] + 0.001), range[1] - 0.02) - ZERO;
       const off = this.video.currentTime - wanted;
       if (seeked || Math.abs(off) > OFF * Math.max(1, Number(rate.value))) {
-        if (!this.video.seeking) this.video.currentTime = wanted;
+        if (!this.video.seeking || Math.abs(this.target - wanted) > OFF) this.video.currentTime = this.target = wanted;
       }
       if (playing && !held) {
         this.video.playbackRate = Number(rate.value);
-        if (this.video.paused) this.video.play().catch(() => {});
+        if (this.video.paused && !this.video.ended) this.video.play().catch(() => {});
       } else if (!this.video.paused) this.video.pause();
       const ready = this.video.readyState >= 2 && !this.video.seeking;
       this.state.textContent = ready ? "" : "loading";

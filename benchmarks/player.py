@@ -15,7 +15,6 @@ import argparse
 import statistics
 import tempfile
 from fractions import Fraction
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from storage.models import iso_text
 from storage.records import CameraRow
 from storage.store import Store
 from tests.e2e.browser import Browser
-from tests.e2e.conftest import PASSWORD, use_link
+from tests.e2e.conftest import become_administrator
 from tests.e2e.site import Site, serving
 
 FPS, SEGMENT, WINDOW = 25, 60.0, 1200.0  # pictures a second; seconds
@@ -73,8 +72,8 @@ def encode(target: Path, codec: str, gop: int, options: dict[str, str]) -> None:
         stream.options = {**options, "g": str(gop * FPS), "keyint_min": str(gop * FPS),
                           "sc_threshold": "0"}  # fmt: skip
         written = 0
-        for path in cycle([source]):
-            with av.open(str(path)) as container:
+        while True:
+            with av.open(str(source)) as container:
                 for frame in container.decode(video=0):
                     if written == 0:
                         stream.width, stream.height = frame.width, frame.height
@@ -111,19 +110,14 @@ def main() -> None:
                 encode(file, codec, gop, options)
                 files.append(file)
                 rate = file.stat().st_size * 8 / SEGMENT / 1e6
-                scenes[f"{kind}, {rate:.1f} Mbit/s"] = [f"gate{number}", f"yard{number}"]
-                for camera in scenes[f"{kind}, {rate:.1f} Mbit/s"]:
+                cameras = scenes[f"{kind}, {rate:.1f} Mbit/s"] = [f"gate{number}", f"yard{number}"]
+                for camera in cameras:
                     add_camera(store, camera, file, SEGMENT, codec)
             url = store.url
         with serving(Site(url, folder, folder, folder)) as server:
             browser = Browser(server.address, folder)
             try:
-                assert server.link is not None
-                use_link(browser, server.link)
-                browser.fill("Name", "admin")
-                browser.fill("Password", PASSWORD)
-                browser.press("Sign in")
-                browser.arrive("/live")
+                become_administrator(browser, server)
                 browser.driver.set_script_timeout(120)
                 browser.driver.execute_cdp_cmd(
                     "Page.addScriptToEvaluateOnNewDocument", {"source": WATCH}

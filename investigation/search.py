@@ -17,7 +17,7 @@ from investigation.hits import Crowd, Hit, make_hit
 from investigation.photos import Person, find_people
 from investigation.queries import Query, from_identity, from_people, from_track
 from reid.errors import ConfigError, FingerprintMismatch
-from reid.explain.explanation import Explainer, ImageEvidence, pair_evidence
+from reid.explain.explanation import Explainer, ImageEvidence, PairEvidence, pair_evidence
 from reid.records import PartEmbeddings
 from storage.audit import Audit
 from storage.models import iso_text
@@ -195,12 +195,12 @@ class SearchDesk:
         # What was erased since the gallery was asked is gone here.
         order = sorted((t for t in pairs if t in rows), key=lambda t: (pairs[t].distance, t))
         chance = self.model.chance
-        crowds = {
-            track: None if chance is None else Crowd(searched, chance.share(pairs[track].distance))
-            for track in order
-        }
+
+        def crowd(pair: PairEvidence) -> Crowd | None:
+            return None if chance is None else Crowd(searched, chance.share(pair.distance))
+
         return [
-            make_hit(rank, rows[track], pairs[track], best.get(track), crowds[track])
+            make_hit(rank, rows[track], pairs[track], best.get(track), crowd(pairs[track]))
             for rank, track in enumerate(order, 1)
         ]
 

@@ -24,13 +24,8 @@ class Desk:
     server: Server
 
     def sign_in(self, browser: Browser, name: str) -> None:
-        """As a person does it."""
-        browser.go("/")
-        browser.arrive("/sign-in")
-        browser.fill("Name", name)
-        browser.fill("Password", PASSWORD)
-        browser.press("Sign in")
-        browser.arrive("/live")
+        """See `sign_in`."""
+        sign_in(browser, name)
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +46,7 @@ def desk(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Des
 
 def first_start(desk: Desk, browser: Browser) -> None:
     """The printed link makes the administrator, who makes an investigator with a link."""
-    assert desk.server.link is not None
-    use_link(browser, desk.server.link)
-    desk.sign_in(browser, ADMINISTRATOR)
+    become_administrator(browser, desk.server)
     browser.press("Users")
     browser.arrive("/users")
     browser.fill("Name", INVESTIGATOR)
@@ -65,6 +58,23 @@ def first_start(desk: Desk, browser: Browser) -> None:
     browser.press("Sign out")
     browser.arrive("/sign-in")
     use_link(browser, found.group(0))
+
+
+def sign_in(browser: Browser, name: str) -> None:
+    """As a person does it."""
+    browser.go("/")
+    browser.arrive("/sign-in")
+    browser.fill("Name", name)
+    browser.fill("Password", PASSWORD)
+    browser.press("Sign in")
+    browser.arrive("/live")
+
+
+def become_administrator(browser: Browser, server: Server) -> None:
+    """The link of the first start makes the administrator, who signs in."""
+    assert server.link is not None
+    use_link(browser, server.link)
+    sign_in(browser, ADMINISTRATOR)
 
 
 def use_link(browser: Browser, link: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from storage.models import iso_text
 from tests.e2e.browser import Browser, open_chromium
-from tests.e2e.conftest import PASSWORD, use_link
+from tests.e2e.conftest import become_administrator
 from tests.e2e.site import Site, serving
 from tests.investigation.recorded import FPS, START, make_store, numbered, record
 
@@ -35,12 +35,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with serving(Site(url, folder, folder, folder)) as server:
         browser = Browser(server.address, folder)
         try:
-            assert server.link is not None
-            use_link(browser, server.link)
-            browser.fill("Name", "admin")
-            browser.fill("Password", PASSWORD)
-            browser.press("Sign in")
-            browser.arrive("/live")
+            become_administrator(browser, server)
             window = f"from={iso_text(START)}&to={iso_text(START + SECONDS)}"
             browser.go(f"/replay?{window}&camera=door&camera=old")
             browser.js(NUMBERS)

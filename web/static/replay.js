@@ -183,8 +183,8 @@
       this.nothing.hidden = there;
       if (!there) { this.video.pause(); this.state.textContent = "no footage"; return true; }
       if (this.broken) { this.video.pause(); this.state.textContent = this.broken; return true; }
-      const range = this.around(now);
-      if (!range || (now > range[1] - 0.02 && this.missing(now) !== null && this.missing(now) < now + NEAR)) {
+      const range = this.around(now), next = range && now > range[1] - 0.02 ? this.missing(now) : null;
+      if (!range || (next !== null && next < now + NEAR)) {
         this.video.pause();
         if (!this.waits) this.state.textContent = "loading";
         if (!this.lost.some(([a, b]) => now >= a && now < b)) return false;

@@ -29,10 +29,12 @@ class Crowd:
     Attributes:
         searched: tracks that passed the filters.
         share: of the pairs of different people, how many are as near as this one or nearer.
+        at_most: whether that is no more than an upper bound.
     """
 
     searched: int
     share: float
+    at_most: bool = False
 
     @property
     def strangers(self) -> float:
@@ -41,11 +43,12 @@ class Crowd:
 
     def __str__(self) -> str:
         """In a sentence."""
-        rate = f"About 1 in {_rounded(1 / self.share)} different people comes as near"
+        about = "At most" if self.at_most else "About"
+        rate = f"{about} 1 in {_rounded(1 / self.share)} different people comes as near"
         if self.strangers < 0.95:
             return f"{rate}; among the {self.searched:,} tracks searched that is less than one."
         return (
-            f"{rate}: among the {self.searched:,} tracks searched about "
+            f"{rate}: among the {self.searched:,} tracks searched {about.lower()} "
             f"{_rounded(self.strangers)} may be strangers."
         )
 

@@ -197,7 +197,9 @@ class SearchDesk:
         chance = self.model.chance
 
         def crowd(pair: PairEvidence) -> Crowd | None:
-            return None if chance is None else Crowd(searched, chance.share(pair.distance))
+            if chance is None:
+                return None
+            return Crowd(searched, chance.share(pair.distance), chance.is_bound(pair.distance))
 
         return [
             make_hit(rank, rows[track], pairs[track], best.get(track), crowd(pairs[track]))

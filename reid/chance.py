@@ -28,6 +28,10 @@ class Chance:
         if not self.points or not rising or self.points[0][0] <= 0 or self.points[0][1] <= 0:
             raise ValueError(f"{self.points}: distances and shares have to be positive and rise")
 
+    def is_bound(self, distance: float) -> bool:
+        """Whether `share` is no more than an upper bound: fewer pairs than can be counted."""
+        return distance <= self.points[0][0]
+
     def share(self, distance: float) -> float:
         """The share of different people at most this far apart, 0..1.
 

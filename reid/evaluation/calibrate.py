@@ -33,7 +33,7 @@ from reid.records import PartEmbeddings
 
 FALSE_ACCEPT = 1e-3
 POSSIBLE = 10  # times as many false accepts make a match merely possible
-SHARES = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+SHARES = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
 ENOUGH = 5  # pairs of different people below a distance, for their share to be said
 
 

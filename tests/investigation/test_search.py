@@ -270,6 +270,14 @@ def test_a_near_hit_is_strong_only_where_strangers_are_rarer(
     assert said == verdict and why in reason
 
 
+def test_a_bound_is_told_as_one() -> None:
+    said = str(Crowd(250_000, 0.001, at_most=True))
+    assert said == (
+        "At most 1 in 1,000 different people comes as near: among the 250,000 tracks searched at "
+        "most 250 may be strangers."
+    )
+
+
 def test_hits_tell_how_many_strangers_look_as_alike(
     desk: SearchDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,10 +285,10 @@ def test_hits_tell_how_many_strangers_look_as_alike(
     monkeypatch.setattr(desk.model, "chance", Chance(((0.1, 0.001), (0.5, 0.01), (1.9, 0.5))))
     query = desk.from_track(7)
     everywhere = desk.search(query)
+    tracks = list(desk.reader.tracks())
     for hit in everywhere:
-        assert hit.crowd == Crowd(
-            len(list(desk.reader.tracks())), desk.model.chance.share(hit.distance)
-        )
+        share = desk.model.chance.share(hit.distance)
+        assert hit.crowd == Crowd(len(tracks), share, at_most=hit.distance <= 0.1)
     camera = everywhere[0].camera
     there = desk.search(query, Filters(cameras=frozenset([camera])))
     assert {h.crowd.searched for h in there} == {len(list(desk.reader.tracks(camera=camera)))}

@@ -10,7 +10,12 @@ import pytest
 from reid.chance import Chance
 from reid.errors import ModelError
 from reid.evaluation.calibrate import chances
-from reid.network.checkpoint import load_chance
+from reid.network.checkpoint import (
+    default_weights,
+    file_fingerprint,
+    load_chance,
+    load_thresholds,
+)
 
 POINTS = ((0.1, 0.001), (0.2, 0.01), (0.4, 0.04))
 
@@ -44,11 +49,26 @@ def test_measured_is_the_worst_of_the_scenes() -> None:
     rng = np.random.default_rng(0)
     near, far = rng.uniform(0, 1, 2_000) ** 0.5, rng.uniform(0, 1, 100_000) ** 0.25
     points = chances([near.astype(np.float32), far.astype(np.float32)])
-    assert [share for _, share in points] == [0.003, 0.01, 0.03]  # 1e-3 of 2,000 are 2 pairs
+    assert [share for _, share in points] == [
+        0.003,
+        0.01,
+        0.03,
+        0.1,
+        0.3,
+    ]
     for distance, share in points:
         assert (near < distance).mean() <= share + 1e-3
         assert (far < distance).mean() <= share
     assert chances([far[:10].astype(np.float32)]) == []
+
+
+def test_the_shipped_calibration_reaches_as_far_as_a_verdict() -> None:
+    """Whatever is called possible has a measured share; beyond the last point there is none."""
+    path = default_weights()
+    fingerprint = file_fingerprint(path)
+    thresholds, chance = load_thresholds(path, fingerprint), load_chance(path, fingerprint)
+    assert thresholds is not None and chance is not None
+    assert chance.share(thresholds[1]) < 1
 
 
 def test_reading_it(tmp_path: Path) -> None:

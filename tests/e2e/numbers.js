@@ -1,5 +1,6 @@
 // The number that a picture carries (tests/pipeline/numbered_videos.py), read off the screen: ten
-// blocks of 16 pixels, white for a one. Noted 20 times a second while both videos move.
+// blocks of 16 pixels, white for a one. Noted at each frame of the page while a video moves, after the
+// player brought its clock up to date.
 const reader = document.createElement("canvas");
 reader.width = 160; reader.height = 120;
 const pen = reader.getContext("2d", { willReadFrequently: true });
@@ -21,7 +22,9 @@ const numberOf = (video, moving) => {
 window.numbersShown = (moving) =>
   [...document.querySelectorAll(".screen video")].map((video) => numberOf(video, moving));
 window.seen = [];
-setInterval(() => {
+const note = () => {
   const shown = window.numbersShown(true);
   if (shown.some((n) => n !== null)) window.seen.push([Number(at.value), shown]);
-}, 50);
+  requestAnimationFrame(note);
+};
+requestAnimationFrame(note);

@@ -21,6 +21,8 @@
   const BEHIND = 60;        // seconds that stay
   const OFF = 0.15;         // seconds a playing video may be off the clock
   const NEAR = 0.3;         // seconds between two pictures that still count as one stretch
+  const WAITED = 2.0;       // seconds it may be ahead and is waited for; farther, it is brought back
+  const STALL = 2.0;        // seconds without a frame of the page for which the videos played on
   const PATIENCE = 20000;   // ms that the clock waits for a video before it goes on without it
   const AGAIN = 3000;       // ms until the server is asked again after it did not answer
   const BRIDGED = 1.0;      // seconds between two boxes over which a box is drawn
@@ -193,6 +195,12 @@
       }
       const wanted = Math.min(Math.max(now, range[0] + 0.001), range[1] - 0.02) - ZERO;
       const off = this.video.currentTime - wanted;
+      const ready = () => this.video.readyState >= 2 && !this.video.seeking;
+      // Ahead of the clock it stands still until that is there: nobody wants to see a step back.
+      if (playing && !seeked && ready() && off > OFF * Math.max(1, Number(rate.value)) && off < WAITED) {
+        this.video.pause();
+        return true;
+      }
       if (seeked || Math.abs(off) > OFF * Math.max(1, Number(rate.value))) {
         if (!this.video.seeking || Math.abs(this.target - wanted) > OFF) this.video.currentTime = this.target = wanted;
       }
@@ -200,9 +208,8 @@
         this.video.playbackRate = Number(rate.value);
         if (this.video.paused && !this.video.ended) this.video.play().catch(() => {});
       } else if (!this.video.paused) this.video.pause();
-      const ready = this.video.readyState >= 2 && !this.video.seeking;
-      this.state.textContent = ready ? "" : "loading";
-      return ready;
+      this.state.textContent = ready() ? "" : "loading";
+      return ready();
     }
 
     draw() {
@@ -276,7 +283,7 @@
   };
 
   const step = (time) => {
-    const passed = Math.min(0.25, (time - last) / 1000);
+    const passed = Math.min(STALL, (time - last) / 1000);
     last = time;
     const ready = screens.map((screen) => screen.follow(false)).every(Boolean);
     if (playing) {

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from reid.datasets import read_image
 from reid.embedding import Embedder, embed_files
+from reid.network.config import MEAN, STD
 from reid.records import PartEmbeddings
-from reid.training.augment import MEAN, STD
 
 OSNET_SIZE = (128, 256)  # width, height
 BATCH = 32

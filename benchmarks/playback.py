@@ -21,8 +21,8 @@ import av
 from sqlalchemy import insert
 
 from benchmarks.common import need, print_table
-from investigation.footage import Footage
-from investigation.remux import playback
+from investigation.replay.footage import Footage
+from investigation.replay.remux import playback
 from storage.desk_models import Recording
 from storage.records import CameraRow
 from storage.store import Store

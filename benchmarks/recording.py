@@ -26,7 +26,7 @@ from pipeline.config import CameraConfig
 from pipeline.recorder import Recorder, Tape
 from pipeline.redact import SourceUrl
 from pipeline.settings import RecordingSettings
-from storage.recordings import recordings
+from storage.footage.recordings import recordings
 from storage.records import CameraRow
 from storage.store import Store
 

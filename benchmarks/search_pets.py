@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 
 from benchmarks.common import need, print_table, run_pipeline
 from investigation.filters import Filters
-from investigation.hit_pictures import write_hit
-from investigation.hits import Hit
-from investigation.photos import Person
-from investigation.queries import Query
-from investigation.search import SearchDesk
+from investigation.search.desk import SearchDesk
+from investigation.search.hit_pictures import write_hit
+from investigation.search.hits import Hit
+from investigation.search.photos import Person
+from investigation.search.queries import Query
 from storage.queries import StoreReader
 from trackers.bodies import crop
 from trackers.records import Box

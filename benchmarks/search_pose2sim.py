@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from benchmarks.common import need, print_table, run_pipeline
 from benchmarks.search_pets import Score, first_right
 from investigation.filters import Filters
-from investigation.photos import whole_picture
-from investigation.queries import Query, read_picture
-from investigation.search import SearchDesk
+from investigation.search.desk import SearchDesk
+from investigation.search.photos import whole_picture
+from investigation.search.queries import Query, read_picture
 from storage.queries import StoreReader
 from trackers.records import Box
 

@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.common import ROOT, print_table
 from benchmarks.synthetic import BLOCK, FINGERPRINT, HIDDEN, Spread, occlude
 from investigation.filters import Filters
-from investigation.gallery import Match, StoreGallery
+from investigation.search.gallery import Match, StoreGallery
 from reid.records import PartEmbeddings
 from storage.models import iso_text
 from storage.queries import StoreReader

@@ -1,1 +1,1 @@
-"""People ask the store questions here: reports now; search and replay later."""
+"""People ask the store questions here: search, watch list, replay, cases, reports."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from investigation.case_command import add_case
-from investigation.hold_command import add_hold_command
-from investigation.replay_command import add_replay
+from investigation.cases.command import add_case
+from investigation.cases.hold_command import add_hold_command
+from investigation.replay.command import add_replay
 from investigation.report_command import add_report
-from investigation.search_command import add_search
-from investigation.watch_command import add_watch_command
+from investigation.search.command import add_search
+from investigation.watching.command import add_watch_command
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

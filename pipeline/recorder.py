@@ -2,7 +2,7 @@
 
 Each camera's reader thread hands its packets to its own `Tape`. A new segment begins at the first
 key frame after `recording.segment` seconds, after a reconnect, where time stamps jump, and where
-the picture's size changes. Its row in the store says when it was captured: `storage/recordings`.
+the picture's size changes. Its row says when it was captured (`storage/footage/recordings.py`).
 
 Trouble with recording (a full disk, a folder that may not be written) is a state of that camera's
 recording: it is said once, tried again every half minute, and disturbs neither the run nor another
@@ -25,14 +25,14 @@ from pipeline.config import CameraConfig
 from pipeline.segments import Segment, codec_name, measure, suffix_for
 from pipeline.settings import RecordingSettings
 from reid.errors import ConfigError, CrosscamError, StoreError
-from storage.models import iso_text
-from storage.recordings import (
+from storage.footage.recordings import (
     RecordingRow,
     begin_recording,
     cut_off,
     drop_recording,
     grow_recording,
 )
+from storage.models import iso_text
 from storage.store import Store
 
 log = logging.getLogger(__name__)

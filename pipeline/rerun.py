@@ -19,10 +19,10 @@ from pipeline.recorder import Tape
 from pipeline.redact import SourceUrl
 from pipeline.settings import RecordingSettings
 from reid.errors import ConfigError, SourceError, StoreError
+from storage.footage.recorded_video import decode, opened
+from storage.footage.recordings import RecordingRow, recordings
 from storage.models import iso_text
 from storage.queries import StoreReader
-from storage.recorded_video import decode, opened
-from storage.recordings import RecordingRow, recordings
 from storage.records import RunRow
 from storage.settings import StoreSettings
 from storage.sightings import rerun_of

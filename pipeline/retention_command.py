@@ -1,4 +1,4 @@
-"""`crosscam retention`: the command line around `storage.retention`. Light to import."""
+"""`crosscam retention`: the command line around `storage.footage.retention`. Light to import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from storage.retention import RetentionReport
+    from storage.footage.retention import RetentionReport
 
 EPILOG = """examples:
   crosscam retention --store sqlite:///crosscam.db --pipeline pipeline.yaml --dry-run
@@ -50,7 +50,7 @@ def _retention(options: argparse.Namespace) -> int:
     from pipeline.recorder import repair
     from reid.errors import ConfigError, StoreError
     from storage.engine import parse_url, sqlite_path
-    from storage.retention import enforce
+    from storage.footage.retention import enforce
     from storage.store import Store
 
     logging.basicConfig(level="WARNING", format="%(message)s")

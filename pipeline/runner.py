@@ -26,7 +26,7 @@ from pipeline.records import CameraState, Frame
 from pipeline.sources import Opener, Sources
 from pipeline.upkeep import Upkeep, write_states
 from reid.embedding import Embedder
-from storage.news import DecisionNews
+from storage.decisions.news import DecisionNews
 from storage.records import CameraRow
 from storage.store import Store
 from trackers.gaps import GapFiller

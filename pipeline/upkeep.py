@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pipeline.records import CameraState
 from pipeline.settings import RecordingSettings
 from reid.errors import CrosscamError
-from storage.retention import enforce
+from storage.footage.retention import enforce
 from storage.store import Store
 
 log = logging.getLogger(__name__)

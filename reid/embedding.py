@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
 from reid.network.checkpoint import default_weights, load_model, load_thresholds
-from reid.network.config import ModelConfig
+from reid.network.config import MEAN, STD, ModelConfig
 from reid.network.parts import FoldedPartBranch, PartBranch
 from reid.network.qpm import QPM
 from reid.quiet import no_reports
 from reid.records import PartEmbeddings
 from reid.settings import EmbeddingSettings
-from reid.training.augment import MEAN, STD
 
 log = logging.getLogger(__name__)
 

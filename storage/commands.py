@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from storage.decide_command import add_decide
-from storage.erase_command import add_erase
-from storage.export_command import add_export
+from storage.decisions.command import add_decide
+from storage.erasure.command import add_erase
+from storage.export.command import add_export
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -28,8 +28,7 @@ from storage.desk_models import Watch
 from storage.engine import BUSY_SECONDS, store_errors
 from storage.media import write_file
 from storage.models import ExemplarCrop
-from storage.store import Store
-from storage.turns import chunks, in_turn
+from storage.turns import Writable, chunks, in_turn
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ def note_files(media: Path, identity: int, paths: Sequence[str]) -> Path:
     return target
 
 
-def finish(store: Store, *, rewrite: bool = False, patience: float = 10.0) -> list[str]:
+def finish(store: Writable, *, rewrite: bool = False, patience: float = 10.0) -> list[str]:
     """Finish what erasures began: remove their files, scrub the database.
 
     Args:

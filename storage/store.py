@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from reid.errors import StoreError
-from storage import rows, runs
+from storage import rows, runs, scrub
 from storage.allocator import StoreAllocator, next_revision
 from storage.engine import (
     check_file,
@@ -375,10 +375,8 @@ class Store:
 
     def _go_on_erasing(self) -> None:
         """Finish erasures that a crash, or a reader in the way, cut off."""
-        from storage.scrub import finish
-
         try:
-            for problem in finish(self, patience=1.0):
+            for problem in scrub.finish(self, patience=1.0):
                 log.warning("store %s, an erasure is not finished: %s", self.url, problem)
         except BaseException:
             self.close()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from reid.errors import StoreError
-from storage.store import Store
 
 T = TypeVar("T")
 Id = TypeVar("Id", int, str)
@@ -18,11 +18,26 @@ CHUNK = 500  # ids in one statement
 _LOCK = 0x6465636964  # PostgreSQL advisory lock
 
 
+class Writable(Protocol):
+    """What this module and `storage/scrub.py` need of a `Store`, which knows them in turn."""
+
+    url: str
+    media: Path
+
+    def write(self, function: Callable[[Connection], T]) -> T:
+        """Run a function in one transaction."""
+        ...
+
+    def maintain(self, function: Callable[[Engine], T]) -> T:
+        """Run a function on the database itself."""
+        ...
+
+
 class _BusyError(Exception):
     """Somebody else's turn."""
 
 
-def in_turn(store: Store, function: Callable[[Connection], T]) -> T:
+def in_turn(store: Writable, function: Callable[[Connection], T]) -> T:
     """`store.write`, while nobody else in any process is in here.
 
     Their ids then rise in the order of their commits. SQLite has one writer anyhow. PostgreSQL is

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ MAY_IMPORT = {
 FRONT_DOOR = {"pipeline", "reid", "storage", "investigation", "web"}
 NEVER_IMPORTED = {"tests", "benchmarks", "run_pipeline"}
 OURS = MAY_IMPORT.keys() | NEVER_IMPORTED
+# Each joins its room's folders, and no folder of the room imports it.
+JOINERS = {"commands.py", "app.py", "embedding.py"}
 LONGEST = 500
 HEAVY = (
     "torch", "torchvision", "ultralytics", "cv2", "av", "sqlalchemy", "alembic", "pydantic",
@@ -62,6 +65,47 @@ def forbidden(path: Path, allowed: set[str]) -> list[str]:
         for line, name in imports(path)
         if name in OURS and name != room and name not in allowed
     ]
+
+
+def needs(path: Path) -> set[str]:
+    """Our modules that this one imports, those inside functions as well."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = (ROOT / f"{inner.replace('.', '/')}.py").is_file()
+                found.add(inner if is_module else node.module)
+    return {name for name in found if (ROOT / f"{name.replace('.', '/')}.py").is_file()}
+
+
+def graph(of_folders: bool) -> dict[str, set[str]]:
+    """module -> modules it imports, or folder -> folders of it; all rooms."""
+    arrows: dict[str, set[str]] = {}
+    for path in modules(*MAY_IMPORT):
+        if of_folders and path.name in JOINERS:
+            continue
+        own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        targets = needs(path)
+        if of_folders:
+            own = own.rpartition(".")[0]
+            targets = {name.rpartition(".")[0] for name in targets} - {own}
+        arrows.setdefault(own, set()).update(targets)
+    return arrows
+
+
+def test_modules_import_each_other_one_way() -> None:
+    arrows = graph(of_folders=False)
+    assert "storage.store" in arrows["storage.erasure.erase"]
+    assert list(TopologicalSorter(arrows).static_order())  # CycleError names the circle
+
+
+def test_folders_of_a_room_import_each_other_one_way() -> None:
+    arrows = graph(of_folders=True)
+    assert "storage.decisions" in arrows["storage.erasure"]
+    assert list(TopologicalSorter(arrows).static_order())
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)

@@ -20,8 +20,8 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIRouter
 
-from storage.accounts import By, Role
-from storage.keys import SignedIn
+from storage.accounts.accounts import By, Role
+from storage.accounts.keys import SignedIn
 from web.desk import Desk
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from fastapi import HTTPException
 
-from investigation.case_export import export_case
+from investigation.cases.export import export_case
 from reid.errors import ConfigError, DataError
 from storage.audit import AuditRow, entries
 from storage.cases import CaseItemRow, CaseRow, Cases, case, case_items, cases

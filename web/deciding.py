@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fastapi import HTTPException
 
 from reid.errors import ConfigError
-from storage.decisions import DecisionRow, Decisions, decisions
+from storage.decisions.decide import DecisionRow, Decisions, decisions
 from storage.sightings import tracks_by_id
 from web.access import Visitor
 

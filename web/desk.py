@@ -18,14 +18,14 @@ from sqlalchemy import select
 
 from reid.errors import StoreError
 from storage import audit
-from storage.accounts import Accounts
+from storage.accounts.accounts import Accounts
+from storage.accounts.keys import Keys
+from storage.accounts.passwords import Passwords
+from storage.accounts.tokens import Links, Tokens
 from storage.engine import check_file, parse_url, show_url, sqlite_path
-from storage.keys import Keys
 from storage.models import Run
-from storage.passwords import Passwords
 from storage.queries import StoreReader
 from storage.store import Store
-from storage.tokens import Links, Tokens
 from web.limits import Attempts
 from web.settings import WebSettings
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reid.errors import CrosscamError
-from storage.keys import SignedIn
+from storage.accounts.keys import SignedIn
 from web.access import API, SAFE, Visitor
 from web.desk import Desk
 from web.settings import WebSettings

@@ -14,7 +14,7 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from storage.accounts import Role
+from storage.accounts.accounts import Role
 from web.access import visitor_of
 from web.static import static_url
 from web.words import told

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from investigation.footage import Span
+from investigation.replay.footage import Span
 
 KEPT = 4 * 3600.0  # seconds after which the same footage counts as played anew
 MOST = 50  # stretches of one user and camera

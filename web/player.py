@@ -8,13 +8,13 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from investigation.clips import ClipPlan, labels_of
-from investigation.footage import Footage, Span, check_window
-from investigation.itinerary import Itinerary, of_window, stretches, within
+from investigation.replay.clips import ClipPlan, labels_of
+from investigation.replay.footage import Footage, Span, check_window
+from investigation.replay.itinerary import Itinerary, of_window, stretches, within
 from reid.errors import DataError, StoreError
 from storage.sightings import boxes_between, tracks_between, tracks_by_id
 from web.access import Visitor
-from web.routes.identities import itinerary, track_itinerary
+from web.ways import itinerary, track_itinerary
 
 MARGIN = 3.0  # seconds before and after a sighting
 LONGEST = 1800.0  # seconds that are played at a time

@@ -16,8 +16,8 @@ from typing import Annotated
 import numpy as np
 from fastapi import Depends, Request
 
-from investigation.photos import whole_picture
-from investigation.search import SearchDesk
+from investigation.search.desk import SearchDesk
+from investigation.search.photos import whole_picture
 from reid.embedding import weights_file
 from reid.errors import CrosscamError, DataError
 from reid.explain.explanation import Explainer

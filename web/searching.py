@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from investigation.asking import choose_filters
 from investigation.filters import Filters
-from investigation.hits import Hit
-from investigation.photos import MOST_BYTES, Person, load_photo, whole_picture
-from investigation.queries import Query, check_weights
-from investigation.search import SearchDesk, audit_of, check_top
+from investigation.search.desk import SearchDesk, audit_of, check_top
+from investigation.search.hits import Hit
+from investigation.search.photos import MOST_BYTES, Person, load_photo, whole_picture
+from investigation.search.queries import Query, check_weights
 from reid.errors import ConfigError
+from storage.decisions.standing import rejected
 from storage.sightings import tracks_by_id
-from storage.standing import rejected
 from web.access import Visitor
 from web.room import SearchRoom
 from web.shelf import Asked, UploadedPhoto, Wishes

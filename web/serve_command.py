@@ -158,7 +158,7 @@ def watching(app: FastAPI, options: argparse.Namespace, address: str) -> Iterato
     if options.no_watch:
         yield
         return
-    from investigation.watch_thread import WatchThread
+    from investigation.watching.thread import WatchThread
 
     watching = WatchThread(options.store, options.media, weights=options.weights, base_url=address)
     watching.start()
@@ -219,7 +219,7 @@ def is_loopback(host: str) -> bool:
 
 def first_administrator(desk: Desk, settings: WebSettings) -> str | None:
     """Make the first user where there is none; returns the secret of the one-time link."""
-    from storage.accounts import By, Role, users
+    from storage.accounts.accounts import By, Role, users
 
     if users(desk.reader):
         return None

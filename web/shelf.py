@@ -18,10 +18,10 @@ from typing import TypeVar
 from fastapi import HTTPException
 
 from investigation.filters import Filters
-from investigation.hit_pictures import HitPictures
-from investigation.hits import Hit
-from investigation.photos import Person
-from investigation.queries import Query
+from investigation.search.hit_pictures import HitPictures
+from investigation.search.hits import Hit
+from investigation.search.photos import Person
+from investigation.search.queries import Query
 
 HOURS = 4.0  # since it was last used
 MOST = 400

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from investigation.itinerary import Itinerary
+from investigation.replay.itinerary import Itinerary
 from web.pages import moment, span
 
 WIDTH = 1000.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from web.serve_command import add_store
 
 if TYPE_CHECKING:
-    from storage.accounts import UserRow
+    from storage.accounts.accounts import UserRow
     from storage.store import Store
 
 EPILOG = """examples:
@@ -84,7 +84,7 @@ def _list(store: Store, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from storage.accounts import groups, users
+    from storage.accounts.accounts import groups, users
     from storage.models import iso_text
 
     reader = store.reader()
@@ -114,10 +114,10 @@ def _change(store: Store, options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from reid.errors import AccountError
-    from storage.accounts import Accounts, By, Role, find_user, groups
+    from storage.accounts.accounts import Accounts, By, Role, find_user, groups
+    from storage.accounts.passwords import Passwords
+    from storage.accounts.tokens import Links
     from storage.audit import person_at_terminal
-    from storage.passwords import Passwords
-    from storage.tokens import Links
 
     console = Console(highlight=False, soft_wrap=True)
     by = By(person_at_terminal())

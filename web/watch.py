@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from fastapi import HTTPException, Request
 
 from investigation.asking import choose_filters
-from investigation.queries import Query, from_identity, from_track
-from investigation.targets import read_targets
-from investigation.watch_queries import expiry, new_watch
-from investigation.watch_thread import WatchThread
-from investigation.yardstick import Yardstick
+from investigation.search.queries import Query, from_identity, from_track
+from investigation.search.yardstick import Yardstick
+from investigation.watching.new_watch import expiry, new_watch
+from investigation.watching.targets import read_targets
+from investigation.watching.thread import WatchThread
 from reid.errors import ConfigError, StoreError
-from storage.alerts import AlertRow, count_unseen, one_alert
 from storage.records import ExemplarRow
 from storage.sightings import tracks_by_id
-from storage.watch_rows import WatchRow, watches
-from storage.watches import add_watch
+from storage.watches.alerts import AlertRow, count_unseen, one_alert
+from storage.watches.edit import add_watch
+from storage.watches.rows import WatchRow, watches
 from web.access import Visitor
 from web.room import SearchRoom
 from web.shelf import Asked
@@ -40,7 +40,7 @@ class WatchWishes:
     Attributes:
         name: for people.
         reason: why.
-        expires: as `investigation.watch_queries.expiry` reads it.
+        expires: as `investigation.watching.new_watch.expiry` reads it.
         level: `strong` or `possible`.
         cameras: ids; none is all they may see.
         notify: addresses.

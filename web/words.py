@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.decision_rows import DecisionRow
+from storage.decisions.rows import DecisionRow
 
 MOST_NAMED = 12
 

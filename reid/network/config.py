@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from reid.settings import StrictModel
 
 TRUNK_STRIDE = 16  # every trunk keeps its last down-sampling away (Sec. III-A)
+MEAN = (0.485, 0.456, 0.406)  # of the input, RGB in 0..1: ImageNet's, as the trunks were trained
+STD = (0.229, 0.224, 0.225)
 
 
 class ModelConfig(StrictModel):

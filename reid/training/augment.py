@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reid.network.config import MEAN, STD
 from reid.training.config import TrainConfig
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 ERASE_TRIES = 20
 
 

@@ -17,6 +17,7 @@ SECONDS = 30  # longer than a piece, so that pieces are joined
 LOST = (15.0, 20.0)  # nothing is recorded on the door's camera
 CAMERAS = ("door", "old")  # copied; MPEG-4 Part 2, which has to be encoded for browsers
 
+WINDOW = f"from={iso_text(START)}&to={iso_text(START + SECONDS)}"
 NUMBERS = (Path(__file__).parent / "numbers.js").read_text()
 
 
@@ -25,19 +26,20 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """The player, open on two cameras whose pictures carry their numbers."""
     folder = tmp_path_factory.mktemp("player")
     open_chromium(folder).quit()
-    store, run = make_store(folder, *CAMERAS)
+    store, run = make_store(folder, *CAMERAS, "new")
     with store:
         source = numbered(folder, SECONDS * FPS)
         record(store, "door", source, START, groups_each=5, leave_out=(3,), run=run)
         source = numbered(folder, SECONDS * FPS, "mpeg4")
         record(store, "old", source, START, groups_each=5, codec="mpeg4", run=run)
+        source = numbered(folder, SECONDS * FPS, "libx265")
+        record(store, "new", source, START, groups_each=5, codec="hevc", run=run)
         url = store.url
     with serving(Site(url, folder, folder, folder)) as server:
         browser = Browser(server.address, folder)
         try:
             become_administrator(browser, server)
-            window = f"from={iso_text(START)}&to={iso_text(START + SECONDS)}"
-            browser.go(f"/replay?{window}&camera=door&camera=old")
+            browser.go(f"/replay?{WINDOW}&camera=door&camera=old")
             browser.js(NUMBERS)
             yield browser
         finally:
@@ -108,4 +110,34 @@ def test_from_the_end_one_gets_back(browser: Browser) -> None:
     for second in (SECONDS - 0.05, 5.0, SECONDS, 22.05):
         at(browser, second)
         wait_for(browser, min(second, SECONDS - 0.1))
+    assert not browser.problems()
+
+
+def test_just_before_a_gap_there_is_a_picture(browser: Browser) -> None:
+    at(browser, 5.0)
+    wait_for(browser, 5.0)
+    browser.driver.refresh()  # nothing of it is held
+    browser.js(NUMBERS)
+    at(browser, LOST[0] - 0.15)
+    wait_for(browser, LOST[0] - 0.15)
+
+
+def test_a_browser_that_says_it_plays_hevc_and_does_not_gets_h264(browser: Browser) -> None:
+    """Whether it does hangs on its machine's hardware; where it does, it is shown as it is."""
+    claim = browser.driver.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument",
+        {"source": "MediaSource.isTypeSupported = () => true"},
+    )
+    try:
+        browser.go(f"/replay?{WINDOW}&camera=new")
+        browser.js(NUMBERS)
+        at(browser, 12.55)
+        wait_for(browser, 12.55)
+        asked = browser.js(
+            "return performance.getEntriesByType('resource').map(e => e.name)"
+            ".filter(name => name.includes('/replay/video'))"
+        )
+        assert "hevc=1" in asked[0]
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", claim)
     assert not browser.problems()

@@ -103,6 +103,8 @@ def numbered(folder: Path, frames: int = 60, codec: str = "libx264") -> Path:
         stream.options = {"g": "10"}
         if codec == "libx264":
             stream.options |= {"bf": "2", "sc_threshold": "0"}
+        if codec == "libx265":
+            stream.options = {"x265-params": "keyint=10:min-keyint=10:scenecut=0:log-level=none"}
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
             container.mux(stream.encode(frame))

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import run_pipeline
-from investigation.case_export import export_case
-from investigation.case_verify import verify_case
+from investigation.cases.export import export_case
+from investigation.cases.verify import verify_case
 from reid.errors import ConfigError, DataError
 from storage.audit import entries
 from storage.cases import Cases

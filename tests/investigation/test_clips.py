@@ -10,11 +10,11 @@ import av
 import numpy as np
 import pytest
 
-from investigation.clips import ClipPlan, labels_of, write_clip
-from investigation.drawing import grid, hide
-from investigation.footage import Footage, Span
-from investigation.itinerary import of_identity
-from investigation.people_shown import PeopleShown
+from investigation.replay.clips import ClipPlan, labels_of, write_clip
+from investigation.replay.drawing import grid, hide
+from investigation.replay.footage import Footage, Span
+from investigation.replay.itinerary import of_identity
+from investigation.replay.people_shown import PeopleShown
 from reid.errors import DataError
 from storage.queries import StoreReader
 from storage.store import Store

@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import pytest
 
-from investigation.footage import Footage, Span
-from investigation.remux import playback
+from investigation.replay.footage import Footage, Span
+from investigation.replay.remux import media_type, playback
 from reid.errors import DataError
 from storage.queries import StoreReader
 from tests.investigation.recorded import FPS, START, make_store, numbered, record
@@ -118,6 +118,50 @@ def test_what_browsers_do_not_play_is_encoded(tmp_path: Path) -> None:
     assert [n for n, _ in pictures] == list(range(13, 26))
     seconds = [s - pictures[0][1] for _, s in pictures]
     assert seconds == pytest.approx([i / FPS for i in range(13)], abs=2e-3)
+
+
+def test_hevc_is_copied_only_for_browsers_that_play_it(tmp_path: Path) -> None:
+    store, run = make_store(tmp_path, "new")
+    with store:
+        source = numbered(tmp_path, 40, codec="libx265")
+        record(store, "new", source, START, groups_each=2, codec="hevc", run=run)
+        footage = Footage(store.reader())
+        anew = playback(footage, "new", START + 1.25, START + 2.5)
+        assert not anew.copied
+        assert media_type(b"".join(anew.chunks)).startswith('video/mp4; codecs="avc1.')
+        piece = playback(footage, "new", START + 1.25, START + 2.5, hevc=True)
+        assert piece.copied
+        played = b"".join(piece.chunks)
+    # x265 at 160x120 and 10 pictures a second, progressive: Main, level 1.
+    assert media_type(played) == 'video/mp4; codecs="hvc1.1.6.L30.90"'
+    with av.open(io.BytesIO(played)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.codec_tag) == ("hevc", "hvc1")
+    pictures = shown(played)
+    numbers = [n for n, _ in pictures]
+    assert numbers[:16] == list(range(10, 26))
+    captured = [piece.origin + s for _, s in pictures]
+    assert captured == pytest.approx([START + n / FPS for n in numbers], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        # The two that ISO/IEC 14496-15, E.3 gives as examples, and two that browsers are asked for.
+        ("01 01 40000000 b00000000000 5d", "hvc1.1.2.L93.B0"),
+        ("01 01 60000000 b00000000000 5d", "hvc1.1.6.L93.B0"),
+        ("01 64 82000000 b02300000000 78", "hvc1.A4.41.H120.B0.23"),
+        ("01 02 20000000 b00000000000 96", "hvc1.2.4.L150.B0"),
+    ],
+)
+def test_names_of_hevc(record: str, name: str) -> None:
+    head = b"....moov....hvcC" + bytes.fromhex(record) + b"rest"
+    assert media_type(head) == f'video/mp4; codecs="{name}"'
+
+
+def test_what_is_neither_is_refused() -> None:
+    with pytest.raises(DataError, match=r"H\.264 or HEVC"):
+        media_type(b"....moov....vp09")
 
 
 def test_a_lost_file_is_a_gap(footage: Footage, caplog: pytest.LogCaptureFixture) -> None:

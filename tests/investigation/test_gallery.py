@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import delete, insert, text, update
 
 from investigation.filters import Filters
-from investigation.gallery import StoreGallery
+from investigation.search.gallery import StoreGallery
 from reid.errors import ConfigError, FingerprintMismatch, StoreError
 from reid.records import PartEmbeddings
 from storage.allocator import next_revision
@@ -285,7 +285,7 @@ def test_what_cannot_be_taken_does_not_shift_the_others(tmp_path: Path) -> None:
 
 def test_many_blocks_are_read_while_others_are_taken(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("storage.vectors.BLOCK", 8)
-    monkeypatch.setattr("investigation.gallery.BLOCK", 8)
+    monkeypatch.setattr("investigation.search.gallery.BLOCK", 8)
     with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         store.register_model(MODEL, K, D, {"gamma": 0.6, "top_n": 5})
         made = {track: values[3] for track, values in many(store, 101).items()}
@@ -391,7 +391,7 @@ def test_a_program_may_end_while_faiss_learns(tmp_path: Path) -> None:
         save(store, store.begin_run({}, CAMERAS), 1)
     code = f"""
 import time
-from investigation.gallery import StoreGallery
+from investigation.search.gallery import StoreGallery
 from reid.index.gallery import GalleryIndex
 from storage.queries import StoreReader
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from investigation.footage import Span
-from investigation.itinerary import of_identity, of_track, of_window, stretches
+from investigation.replay.footage import Span
+from investigation.replay.itinerary import of_identity, of_track, of_window, stretches
 from reid.errors import DataError, StoreError
 from storage.models import iso_text
 from storage.queries import StoreReader

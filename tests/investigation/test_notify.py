@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from investigation.courier import Courier
-from investigation.notify import Notice, send
-from investigation.targets import MqttAddress, parse, read_target, read_targets, secrets_of
+from investigation.watching.courier import Courier
+from investigation.watching.notify import Notice, send
+from investigation.watching.targets import MqttAddress, parse, read_target, read_targets, secrets_of
 from reid.errors import ConfigError
-from storage import sending
-from storage.alerts import AlertRow, NewAlert, alerts, save_hits
 from storage.store import Store
-from storage.watch_rows import NotifyTarget
-from storage.watches import NewWatch, add_watch
+from storage.watches import sending
+from storage.watches.alerts import AlertRow, NewAlert, alerts, save_hits
+from storage.watches.edit import NewWatch, add_watch
+from storage.watches.rows import NotifyTarget
 from tests.investigation.servers import Hook, listener, mqtt_broker, webhook
 from tests.storage.samples import CAMERAS, NOON, embedding, exemplar, points, tracklet
 
@@ -129,7 +129,7 @@ def test_variables_stay_names_in_the_store_and_are_filled_when_sent(
 
 
 def test_a_password_of_mqtt_may_hold_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    from investigation.targets import resolve
+    from investigation.watching.targets import resolve
 
     monkeypatch.setenv("PW", "p@ss:/wörd")
     _, address = resolve(read_target("mqtt://guard:${PW}@broker:1999/a/b"))
@@ -152,7 +152,7 @@ def test_apprise_asks_nobody_when_it_is_imported_and_read() -> None:
         "def refuse(*a, **k): raise SystemExit(f'asked for {a}')\n"
         "socket.socket.connect = socket.socket.connect_ex = refuse\n"
         "socket.getaddrinfo = socket.create_connection = socket.gethostbyname = refuse\n"
-        "from investigation.targets import read_target\n"
+        "from investigation.watching.targets import read_target\n"
         "for url in ('https://example.com/x', 'slack://TAAAAAAAA/BBBBBBBBB/' + 24 * 'c',\n"
         "            'mailto://a:b@example.com', 'mqtt://example.com', 'ntfy://topic'):\n"
         "    print(read_target(url).shown)\n"
@@ -262,7 +262,7 @@ def test_a_message_that_was_sent_as_the_program_died_is_sent_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("investigation.courier.settle", die)
+        patch.setattr("investigation.watching.courier.settle", die)
         with pytest.raises(KeyboardInterrupt):
             courier.deliver()
     assert Courier(store).deliver() == (0, 0), "it may still be at it"

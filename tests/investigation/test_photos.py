@@ -16,8 +16,8 @@ from PIL import Image
 
 from detectors import Picture, build_detector
 from detectors.settings import DetectorSettings
-from investigation import photos
-from investigation.photos import (
+from investigation.search import photos
+from investigation.search.photos import (
     Person,
     SeveralPeople,
     choose,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from investigation.photos import Person, whole_picture
-from investigation.queries import (
+from investigation.search.photos import Person, whole_picture
+from investigation.search.queries import (
     Query,
     check_weights,
     from_identity,

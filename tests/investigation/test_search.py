@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from investigation.filters import Filters
-from investigation.hit_pictures import hit_pictures, write_hit
-from investigation.hits import Crowd, HitVerdict, judge
-from investigation.queries import Query
-from investigation.search import MOST, SearchDesk, audit_of
+from investigation.search.desk import MOST, SearchDesk, audit_of
+from investigation.search.hit_pictures import hit_pictures, write_hit
+from investigation.search.hits import Crowd, HitVerdict, judge
+from investigation.search.queries import Query
 from reid.chance import Chance
 from reid.errors import ConfigError, DataError, FingerprintMismatch, StoreError
 from reid.explain.explanation import Explainer, pair_evidence
 from reid.records import PartEmbeddings
-from storage.decisions import Decisions
+from storage.decisions.decide import Decisions
 from storage.queries import StoreReader
 from storage.store import Store
 from tests.storage.samples import CAMERAS, NOON, decision, exemplar, points, tracklet

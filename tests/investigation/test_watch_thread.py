@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from investigation.watch_thread import WatchThread
-from investigation.yardstick import Yardstick
+from investigation.search.yardstick import Yardstick
+from investigation.watching.thread import WatchThread
 from reid.records import PartEmbeddings
-from storage.alerts import alerts
 from storage.store import Store
-from storage.watch_rows import one_watch
-from storage.watches import NewWatch, add_watch
+from storage.watches.alerts import alerts
+from storage.watches.edit import NewWatch, add_watch
+from storage.watches.rows import one_watch
 from tests.investigation.servers import webhook
 from tests.storage.samples import CAMERAS, NOON, embedding, exemplar, points, tracklet
 from trackers.records import Box, Exemplar, Tracklet, TrackPoint
@@ -115,9 +115,9 @@ def test_a_pets_watch_raises_one_alert_for_the_right_track_while_the_run_goes_on
         assert query.embedding is not None
         store.register_model(yardstick.fingerprint, *query.embedding.parts.shape[1:], {})
         store.save_tracklet(run, query)
-        from investigation.queries import from_track
-        from investigation.targets import read_target
-        from investigation.watch_queries import new_watch
+        from investigation.search.queries import from_track
+        from investigation.watching.new_watch import new_watch
+        from investigation.watching.targets import read_target
 
         store.flush()
         watch = add_watch(
@@ -194,7 +194,7 @@ def test_a_store_that_goes_away_and_comes_back(
     site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Moved aside and back: a file that is not there is not written to, and none is made."""
-    monkeypatch.setattr("investigation.watch_thread.RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("investigation.watching.thread.RETRY_SECONDS", 0.02)
     monkeypatch.setattr(
         Yardstick, "from_weights", staticmethod(lambda _: Yardstick("model-a", 0.6, (0.25, 0.47)))
     )

@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from investigation import watching
-from investigation.watching import Watcher
-from investigation.yardstick import Yardstick
+from investigation.search.yardstick import Yardstick
+from investigation.watching.watcher import Watcher
 from reid.errors import StoreError
 from reid.records import PartEmbeddings
-from storage import sending
-from storage.alerts import AlertRow, alerts, save_hits
-from storage.decisions import Decisions
+from storage.decisions.decide import Decisions
 from storage.queries import StoreReader
 from storage.store import Store
-from storage.watch_rows import NotifyTarget, one_watch
-from storage.watches import NewWatch, add_watch, end_watch
+from storage.watches import sending
+from storage.watches.alerts import AlertRow, alerts, save_hits
+from storage.watches.edit import NewWatch, add_watch, end_watch
+from storage.watches.rows import NotifyTarget, one_watch
 from tests.reid import naive
 from tests.storage.conftest import new_postgresql, postgresql_server  # noqa: F401 - fixtures
 from tests.storage.samples import CAMERAS, decision, embedding, exemplar, points, tracklet
@@ -283,11 +282,11 @@ def test_a_crash_loses_no_alert_and_doubles_none(
     def crash(*arguments: object) -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr(watching, "save_hits", crash)
+    monkeypatch.setattr("investigation.watching.watcher.save_hits", crash)
     with pytest.raises(StoreError, match="disk is full"):
         site.watcher().check()
     assert (site.tracks(), site.covered(watch)) == ([], before)
-    monkeypatch.setattr(watching, "save_hits", save_hits)
+    monkeypatch.setattr("investigation.watching.watcher.save_hits", save_hits)
     assert len(site.watcher().check().raised[watch]) == 1
     assert site.watcher().check().raised == {}
 
@@ -307,7 +306,7 @@ def test_two_watchers_raise_one_alert(site: Site) -> None:
 def test_the_other_watches_go_on_while_a_long_past_is_read(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "LIVE_SECONDS", 0.0)
+    monkeypatch.setattr("investigation.watching.watcher.LIVE_SECONDS", 0.0)
     old = site.watch(embedding(1))
     site.watcher().check()
     site.see(1, like(1, 0.1, 1))
@@ -318,7 +317,7 @@ def test_the_other_watches_go_on_while_a_long_past_is_read(
         order.extend(hits)
         return save_hits(store, hits, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(watching, "save_hits", note)
+    monkeypatch.setattr("investigation.watching.watcher.save_hits", note)
     site.see(2, like(1, 0.1, 2))
     site.watcher().check()
     assert order[0] == old

@@ -26,7 +26,7 @@ from pipeline.segments import Segment
 from pipeline.settings import RecordingSettings
 from pipeline.sources import Sources
 from reid.errors import ConfigError
-from storage.recordings import RecordingRow, begin_recording, recordings
+from storage.footage.recordings import RecordingRow, begin_recording, recordings
 from storage.records import CameraRow
 from storage.store import Store
 from tests.pipeline.numbered_videos import number_of, picture

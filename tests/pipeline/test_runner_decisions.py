@@ -9,7 +9,7 @@ import pytest
 from pipeline.config import load_cameras, load_pipeline
 from pipeline.run_command import resolve_matching
 from pipeline.runner import Runner
-from storage.decisions import Decisions
+from storage.decisions.decide import Decisions
 from storage.store import Store
 from tests.pipeline.test_runner import cameras_file
 from tests.pipeline.walkers import ColourDetector, ColourEmbedder, write_walk

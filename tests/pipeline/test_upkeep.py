@@ -21,8 +21,8 @@ from pipeline.runner import Runner
 from pipeline.settings import RecordingSettings
 from pipeline.upkeep import Upkeep
 from reid.errors import ConfigError
+from storage.footage.recordings import recordings
 from storage.queries import StoreReader
-from storage.recordings import recordings
 from storage.records import CameraRow
 from storage.store import Store
 from tests.pipeline.test_runner import cameras_file, contents

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from reid.network.config import MEAN
 from reid.training.augment import (
-    MEAN,
     augment,
     border_patches,
     colour_jitter,

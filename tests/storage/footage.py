@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import insert, select, update
 
 from storage.desk_models import Case, CaseItem, Recording
-from storage.recordings import RecordingRow, begin_recording, grow_recording, recordings
+from storage.footage.recordings import RecordingRow, begin_recording, grow_recording, recordings
 from storage.store import Store
 from tests.storage.samples import NOON
 

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from reid.errors import AccountError
-from storage import accounts, audit
-from storage.accounts import Accounts, By, Role
+from storage import audit
+from storage.accounts import accounts
+from storage.accounts.accounts import Accounts, By, Role
+from storage.accounts.passwords import Passwords, check_password
 from storage.desk_models import User
-from storage.passwords import Passwords, check_password
 from storage.store import Store
 
 BY = By("anna", "10.0.0.7")

@@ -11,7 +11,7 @@ from sqlalchemy import select, text, update
 
 from reid.errors import StoreError
 from storage.audit import entries
-from storage.decisions import DecisionRow, Decisions, decisions, rejected
+from storage.decisions.decide import DecisionRow, Decisions, decisions, rejected
 from storage.models import LedgerEntry, Run
 from storage.store import Store
 from tests.storage.samples import CAMERAS, decision, points

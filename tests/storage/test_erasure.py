@@ -16,9 +16,9 @@ from reid.errors import StoreError
 from reid.records import PartEmbeddings
 from storage import scrub
 from storage.audit import Audit, entries, write
-from storage.decisions import Decisions, decisions
+from storage.decisions.decide import Decisions, decisions
 from storage.desk_models import Alert, Case, CaseItem, Recording, Tombstone, Watch
-from storage.erasure import ErasureReport, erase, survey
+from storage.erasure.erase import ErasureReport, erase, survey
 from storage.models import Run, TrackletEmbedding
 from storage.rows import embedding_row
 from storage.store import Store

@@ -14,7 +14,7 @@ import pytest
 
 from reid.errors import DataError, StoreError
 from run_pipeline import main
-from storage.export import export
+from storage.export.files import export
 from storage.media import safe_name
 from storage.records import CameraRow
 from storage.store import Store

@@ -10,7 +10,7 @@ import pytest
 from reid.errors import ConfigError
 from run_pipeline import main
 from storage.audit import entries
-from storage.holds import add_hold, holds, release_hold
+from storage.footage.holds import add_hold, holds, release_hold
 from storage.store import Store
 from tests.storage.footage import add_case
 from tests.storage.samples import CAMERAS, NOON

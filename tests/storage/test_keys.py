@@ -12,12 +12,12 @@ from sqlalchemy import select
 
 from reid.errors import AccountError
 from storage import audit
-from storage.accounts import Accounts, By, Role
+from storage.accounts.accounts import Accounts, By, Role
+from storage.accounts.keys import Keys, SignedIn
+from storage.accounts.passwords import Passwords
+from storage.accounts.tokens import MOST_TOKENS, Links, Tokens, tokens
 from storage.desk_models import ApiToken, Session, User
-from storage.keys import Keys, SignedIn
-from storage.passwords import Passwords
 from storage.store import Store
-from storage.tokens import MOST_TOKENS, Links, Tokens, tokens
 
 PASSWORD = "korrekt pferd batterie"
 BY = By("anna", "10.0.0.7")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.decisions import Decisions
-from storage.news import DecisionNews
+from storage.decisions.decide import Decisions
+from storage.decisions.news import DecisionNews
 from storage.store import Store
 from tests.storage.samples import CAMERAS, decision, points
 from trackers.records import Rulings

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from reid.errors import StoreError
-from storage.decisions import Decisions, precision
+from storage.decisions.decide import Decisions, precision
+from storage.decisions.precision import Precision, wilson
 from storage.models import Run
-from storage.precision import Precision, wilson
 from storage.store import Store
 from tests.storage.samples import CAMERAS, decision, points
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reid.errors import StoreError
-from storage.queries import StoreReader
-from storage.recordings import (
+from storage.footage.recordings import (
     begin_recording,
     cut_off,
     drop_recording,
@@ -14,6 +13,7 @@ from storage.recordings import (
     recordings,
     segment_path,
 )
+from storage.queries import StoreReader
 from storage.store import Store
 from tests.storage.footage import add_recording
 from tests.storage.samples import CAMERAS, NOON

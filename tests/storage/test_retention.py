@@ -8,12 +8,12 @@ import pytest
 
 from reid.errors import StoreError
 from run_pipeline import main
-from storage import retention
 from storage.audit import entries
-from storage.decisions import Decisions
-from storage.holds import add_hold, release_hold
-from storage.recordings import recordings
-from storage.retention import enforce, gone_path
+from storage.decisions.decide import Decisions
+from storage.footage import retention
+from storage.footage.holds import add_hold, release_hold
+from storage.footage.recordings import recordings
+from storage.footage.retention import enforce, gone_path
 from storage.store import Store
 from tests.storage.footage import DAY, add_case, add_recording, close_case, files, paths
 from tests.storage.samples import CAMERAS, NOON, decision, points

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from reid.errors import ConfigError, StoreError
-from storage import sending
-from storage.alerts import NewAlert, alerts, mark_seen, one_alert, save_hits
 from storage.audit import entries
 from storage.store import Store
-from storage.watch_rows import (
+from storage.watches import sending
+from storage.watches.alerts import NewAlert, alerts, mark_seen, one_alert, save_hits
+from storage.watches.edit import NewWatch, add_watch, end_expired, end_watch
+from storage.watches.rows import (
     NotifyTarget,
     WatchRow,
     one_watch,
     watch_queries,
     watches,
 )
-from storage.watches import NewWatch, add_watch, end_expired, end_watch
 from tests.storage.samples import CAMERAS, NOON, decision, embedding, points, tracklet
 
 SECRET = "json://hook:hunter2@10.0.0.9/path"

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from storage.accounts import Accounts, By, Role
+from storage.accounts.accounts import Accounts, By, Role
 from storage.media import safe_name, write_file
 from storage.store import Store
 from tests.storage.samples import CAMERAS, NOON, decision, exemplar, tracklet
@@ -62,7 +62,7 @@ class Served:
         return self.stranger(headers={"authorization": f"Bearer {token}"})
 
     def users(self) -> list:  # type: ignore[type-arg]
-        from storage import accounts
+        from storage.accounts import accounts
 
         return accounts.users(self.store.reader())
 

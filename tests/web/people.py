@@ -23,12 +23,12 @@ import pytest
 from httpx import Response
 from numpy.typing import NDArray
 
-from investigation.photos import Person
-from investigation.search import SearchDesk
+from investigation.search.desk import SearchDesk
+from investigation.search.photos import Person
 from reid.errors import DataError
 from reid.explain.explanation import Explainer
 from storage.audit import AuditRow, entries
-from storage.decisions import DecisionRow, decisions
+from storage.decisions.decide import DecisionRow, decisions
 from storage.records import CameraRow
 from storage.store import Store
 from tests.storage.samples import decision, exemplar, points, tracklet

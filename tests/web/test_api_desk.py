@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from investigation.watching import Watcher
-from investigation.yardstick import Yardstick
+from investigation.search.yardstick import Yardstick
+from investigation.watching.watcher import Watcher
 from tests.web.people import People
 
 V1 = "/api/v1"

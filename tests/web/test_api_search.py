@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from httpx import Response
 
-from investigation.photos import Person
+from investigation.search.photos import Person
 from run_pipeline import main
 from tests.web.people import Blind, People, body, photo
 from trackers.records import Box

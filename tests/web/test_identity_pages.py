@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from investigation.itinerary import of_identity
+from investigation.replay.itinerary import of_identity
 from tests.storage.samples import NOON
 from tests.web.conftest import text_of
 from tests.web.people import Browser, People

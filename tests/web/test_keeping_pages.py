@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from storage.holds import holds
+from storage.footage.holds import holds
 from storage.sightings import tracks_by_id
-from storage.watch_rows import watches
+from storage.watches.rows import watches
 from tests.web.conftest import text_of
 from tests.web.people import People
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from httpx import Response
 
-from storage.accounts import Role
+from storage.accounts.accounts import Role
 from tests.web.conftest import FAST, Served
 from tests.web.roles import ADMINISTRATOR, ANYBODY, INVESTIGATOR, ROLES, VIEWER
 from web.access import check_routes, declared

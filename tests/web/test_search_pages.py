@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from investigation.photos import Person
-from investigation.search import SearchDesk
+from investigation.search.desk import SearchDesk
+from investigation.search.photos import Person
 from storage.erasure import erase
 from tests.web.conftest import text_of
 from tests.web.people import Blind, Browser, People, body, hits, photo

@@ -7,8 +7,8 @@ import pytest
 from fastapi import HTTPException
 
 from investigation.filters import Filters
-from investigation.photos import whole_picture
-from investigation.queries import Query, QueryPicture
+from investigation.search.photos import whole_picture
+from investigation.search.queries import Query, QueryPicture
 from tests.storage.samples import embedding
 from web import shelf
 from web.shelf import Asked, Shelf, UploadedPhoto, Waiting, Wishes

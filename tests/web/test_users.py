@@ -8,8 +8,9 @@ import re
 
 from sqlalchemy import Connection
 
-from storage import accounts, audit
-from storage.accounts import Role
+from storage import audit
+from storage.accounts import accounts
+from storage.accounts.accounts import Role
 from tests.web.conftest import PASSWORD, Client, Served, text_of
 
 

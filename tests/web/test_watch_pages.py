@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from investigation.watching import Watcher
-from investigation.yardstick import Yardstick
+from investigation.search.yardstick import Yardstick
+from investigation.watching.watcher import Watcher
 from reid.errors import ConfigError
-from storage.alerts import alerts
-from storage.keys import Keys
-from storage.watch_rows import watches
+from storage.accounts.keys import Keys
+from storage.watches.alerts import alerts
+from storage.watches.rows import watches
 from tests.web.conftest import PASSWORD, text_of
 from tests.web.people import Browser, People, body, photo
 from web.watch import check_notify

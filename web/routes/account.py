@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
-from storage.tokens import tokens
+from storage.accounts.tokens import tokens
 from web.access import Viewer, Visitor
 from web.ids import InPath
 from web.pages import page

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from reid.errors import ModelError
-from storage.alerts import alerts, mark_seen
+from storage.watches.alerts import alerts, mark_seen
 from web.access import Investigator
 from web.deciding import just_decided
 from web.ids import InPath, InQuery

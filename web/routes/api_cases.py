@@ -9,7 +9,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.cases import CaseRow, Cases, cases
-from storage.holds import HoldRow, holds, release_hold
+from storage.footage.holds import HoldRow, holds, release_hold
 from storage.models import iso_text
 from web.access import Administrator, Investigator, Visitor
 from web.cases import add, exports, find_case, shown_items, start_export, visible, what

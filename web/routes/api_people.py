@@ -9,10 +9,10 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from storage.decision_rows import DecisionRow
-from storage.decisions import decisions
+from storage.decisions.decide import decisions
+from storage.decisions.precision import precision
+from storage.decisions.rows import DecisionRow
 from storage.models import iso_text
-from storage.precision import precision
 from storage.records import ExemplarRow, LedgerRow, TrackRow
 from storage.sightings import tracks_by_id
 from web.access import Investigator, Viewer
@@ -21,8 +21,8 @@ from web.ids import BEYOND, InPath, InQuery
 from web.routes import timeline
 from web.routes.api import ERRORS, ProblemAnswer
 from web.routes.api_search import PICTURES
-from web.routes.identities import itinerary
 from web.routes.pictures import crop
+from web.ways import itinerary
 from web.words import one_line
 
 router = APIRouter(

@@ -9,10 +9,10 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from investigation.hits import Hit
-from investigation.photos import SeveralPeople, choose
-from investigation.queries import Query, parse_parts
-from investigation.search import MOST, TOP
+from investigation.search.desk import MOST, TOP
+from investigation.search.hits import Hit
+from investigation.search.photos import SeveralPeople, choose
+from investigation.search.queries import Query, parse_parts
 from reid.errors import ConfigError
 from web.access import Investigator, Visitor
 from web.ids import InForm

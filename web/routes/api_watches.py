@@ -9,9 +9,9 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from reid.errors import ConfigError
-from storage.alerts import AlertRow, alerts, mark_seen
-from storage.watch_rows import WatchRow, watches
-from storage.watches import end_watch
+from storage.watches.alerts import AlertRow, alerts, mark_seen
+from storage.watches.edit import end_watch
+from storage.watches.rows import WatchRow, watches
 from web.access import Investigator, Visitor
 from web.ids import BEYOND, InPath, InQuery
 from web.room import TheRoom

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from storage.decisions import DecisionRow, decisions
+from storage.decisions.decide import DecisionRow, decisions
 from web.access import Investigator
 from web.deciding import decide, visible
 from web.ids import InForm, InQuery

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import Response
 
 from reid.errors import ConfigError, StoreError
-from storage.erasure import ErasureReport, Survey, survey
-from storage.erasure import erase as take
+from storage.erasure.erase import ErasureReport, Survey, survey
+from storage.erasure.erase import erase as take
 from web.access import Administrator, Visitor
 from web.ids import InForm, InPath
 from web.pages import page

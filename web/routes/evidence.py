@@ -8,10 +8,10 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
 from investigation.evidence import explain
-from investigation.hit_pictures import HitPictures, hit_pictures
-from investigation.hits import Hit
+from investigation.search.hit_pictures import HitPictures, hit_pictures
+from investigation.search.hits import Hit
 from reid.errors import StoreError
-from storage.decisions import decisions
+from storage.decisions.decide import decisions
 from web.access import Investigator
 from web.deciding import just_decided
 from web.ids import InPath, InQuery

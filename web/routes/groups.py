@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
-from storage import accounts
+from storage.accounts import accounts
 from web.access import Administrator, Visitor
 from web.ids import InPath
 from web.pages import page

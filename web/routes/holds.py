@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from reid.errors import ConfigError, DataError
 from storage.cases import cases
-from storage.holds import HoldRow, add_hold, holds, release_hold
+from storage.footage.holds import HoldRow, add_hold, holds, release_hold
 from web.access import Administrator, Visitor
 from web.ids import InForm, InPath
 from web.pages import page

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
-from investigation.evidence import Evidence, explain
-from investigation.itinerary import Itinerary, of_identity, of_track
-from storage.accounts import Role
-from storage.decisions import decisions
-from storage.precision import precision
-from storage.records import ExemplarRow, LedgerRow
+from storage.accounts.accounts import Role
+from storage.decisions.decide import decisions
+from storage.decisions.precision import precision
+from storage.decisions.standing import merges, name_now
 from storage.sightings import tracks_by_id
-from storage.standing import merges, name_now
-from web.access import Investigator, Viewer, Visitor
+from web.access import Investigator, Viewer
 from web.deciding import just_decided, visible
 from web.ids import InPath, InQuery
 from web.pages import page
 from web.strips import strip
+from web.ways import faces, itinerary, ledgers, said_of
 
 router = APIRouter(include_in_schema=False)
 
 MOST_DECISIONS = 50
-MOST_PICTURES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An entry of a track's ledger, and how it reads."""
-
-    row: LedgerRow
-    words: Evidence
 
 
 @router.get("/identities/{identity}")
@@ -104,7 +91,7 @@ def track(request: Request, who: Viewer, track: InPath, decided: InQuery = None)
         "track.html",
         track=rows[0],
         pictures=reader.exemplars(track),
-        said=_said(who, track, rows[0].camera) if may_decide else [],
+        said=said_of(who, track, rows[0].camera) if may_decide else [],
         may_decide=may_decide,
         decided_now=just_decided(who, decided),
     )
@@ -118,43 +105,3 @@ def precision_page(request: Request, who: Investigator, run: InQuery = None) -> 
     return page(
         request, "precision.html", found=precision(reader, run), run=run, runs=reader.runs()
     )
-
-
-def itinerary(who: Visitor, identity: int) -> Itinerary | None:
-    """The way of an identity as far as the visitor may see it; None if there is nothing."""
-    tracks = who.desk.reader.tracks(identity=identity)
-    if not any(who.may_see(row.camera) for row in tracks):
-        return None
-    return of_identity(who.desk.reader, identity, who.cameras)
-
-
-def track_itinerary(who: Visitor, track: int) -> Itinerary:
-    """The way of a track's identity, or of the track alone.
-
-    Raises:
-        HTTPException: 404 if there is no such track that the visitor may see.
-    """
-    rows = tracks_by_id(who.desk.reader, [track])
-    if not rows:
-        raise HTTPException(404, f"there is no track {track}")
-    who.check_camera(rows[0].camera, f"track {track}")
-    return of_track(who.desk.reader, track, who.cameras)
-
-
-def faces(who: Visitor, way: Itinerary) -> list[ExemplarRow]:
-    """The best pictures of an itinerary's tracks, one a track."""
-    best = who.desk.reader.best_exemplars(way.tracks).values()
-    return sorted(best, key=lambda row: -row.score)[:MOST_PICTURES]
-
-
-def ledgers(who: Visitor, way: Itinerary) -> dict[int, list[Said]]:
-    """The ledger of each track of an itinerary."""
-    return {
-        sighting.track.id: _said(who, sighting.track.id, step.camera)
-        for step in way.steps
-        for sighting in step.sightings
-    }
-
-
-def _said(who: Visitor, track: int, camera: str) -> list[Said]:
-    return [Said(row, explain(row, camera)) for row in who.desk.reader.ledger(track)]

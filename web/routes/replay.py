@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 
-from investigation.clips import write_clip
-from investigation.footage import Footage, Span, check_window
-from investigation.remux import media_type, playback
+from investigation.replay.clips import write_clip
+from investigation.replay.footage import Footage, Span, check_window
+from investigation.replay.remux import media_type, playback
 from reid.errors import DataError, StoreError
 from storage.models import iso_text
 from web.access import Investigator
@@ -84,17 +84,19 @@ def video(
     camera: Text,
     start: Annotated[float, Query(alias="from")],
     end: Annotated[float, Query(alias="to")],
+    hevc: bool = False,
 ) -> Response:
     """A piece of one camera's footage for the player's script: a fragmented MP4, sent as it comes.
 
     Everybody in it can be seen. The headers say what the script must know before the first byte:
     `crosscam-origin`, the capture time of second 0; `crosscam-start`, that of the first picture;
-    `crosscam-copied`, whether it is the camera's own; the content type names the coding.
+    `crosscam-copied`, whether it is the camera's own; the content type names the coding. `hevc`
+    says that the browser plays HEVC, which is then sent as it is.
     """
     _check(who, camera, start, end)
     if end - start > LONGEST_PIECE:
         raise DataError(f"one piece holds {LONGEST_PIECE:.0f} s at most, not {end - start:.0f} s")
-    piece = playback(Footage(who.desk.reader), camera, start, end)
+    piece = playback(Footage(who.desk.reader), camera, start, end, hevc=hevc)
     chunks = _until_closed(piece.chunks)
     head = next(chunks, b"")
     kind = media_type(head)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
 from starlette.responses import RedirectResponse, Response
 
-from investigation.search import MOST, described
+from investigation.search.desk import MOST, described
 from reid.errors import CrosscamError, ModelError
 from storage.sightings import tracks_by_id
 from web.access import Investigator, Visitor

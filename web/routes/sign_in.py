@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
-from storage.tokens import DEAD_LINK
+from storage.accounts.tokens import DEAD_LINK
 from web.access import Anybody, TheDesk, Viewer
 from web.pages import page
 

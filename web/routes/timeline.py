@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from reid.errors import DataError
-from storage.accounts import Role
+from storage.accounts.accounts import Role
 from storage.pictures import count_between, newest_sighting
 from storage.records import ExemplarRow, TrackRow
 from storage.sightings import tracks_between

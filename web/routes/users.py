@@ -9,9 +9,9 @@ from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
-from storage import accounts
-from storage.accounts import Role, UserRow
-from storage.tokens import tokens
+from storage.accounts import accounts
+from storage.accounts.accounts import Role, UserRow
+from storage.accounts.tokens import tokens
 from web.access import Administrator, Visitor
 from web.ids import BEYOND, InPath
 from web.pages import page

@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from investigation.queries import Query as Whom
+from investigation.search.queries import Query as Whom
 from reid.errors import ConfigError, CrosscamError
-from storage.alerts import alerts
-from storage.watch_rows import watches
-from storage.watches import end_watch
+from storage.watches.alerts import alerts
+from storage.watches.edit import end_watch
+from storage.watches.rows import watches
 from web.access import Investigator
 from web.ids import InForm, InPath, InQuery
 from web.pages import page

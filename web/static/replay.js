@@ -25,6 +25,7 @@
   const STALL = 2.0;        // seconds without a frame of the page for which the videos played on
   const PATIENCE = 20000;   // ms that the clock waits for a video before it goes on without it
   const AGAIN = 3000;       // ms until the server is asked again after it did not answer
+  const HEVC = ["hvc1.1.6.L120.90", "hvc1.2.4.L120.90"];  // 8 and 10 bits, both or we do not ask for it
   const BRIDGED = 1.0;      // seconds between two boxes over which a box is drawn
   let now = plan.start, playing = false, last = 0, held = 0;
 
@@ -48,13 +49,27 @@
       this.broken = "";             // why it will never play
       this.first = true;            // the next piece is the first after a jump
       this.length = PIECE;
-      this.video.addEventListener("error", () => { this.broken = "the video cannot be played"; });
+      this.hevc = !!Source && HEVC.every((coding) => Source.isTypeSupported(`video/mp4; codecs="${coding}"`));
+      this.video.addEventListener("error", () => this.refuse("the video cannot be played"));
       this.loadBoxes();
       if (!Source) { this.broken = "this browser cannot play it: make the clip"; return; }
-      this.media = new Source();
       this.video.disableRemotePlayback = true;
+      this.open();
+    }
+
+    open() {
+      if (this.piece) this.piece.abort.abort();
+      if (this.video.src) URL.revokeObjectURL(this.video.src);
+      this.buffer = this.type = null;
+      this.media = new Source();
       this.opened = new Promise((done) => this.media.addEventListener("sourceopen", done, { once: true }));
       this.video.src = URL.createObjectURL(this.media);
+    }
+
+    // The browser does not play what it got: if that was HEVC, which it said to play, we ask for H.264.
+    refuse(why) {
+      if (this.hevc && (this.type || "").includes("hvc1")) { this.hevc = false; this.lost = []; this.open(); }
+      else this.broken = why;
     }
 
     query(from, to) {
@@ -83,7 +98,8 @@
       const there = [...this.held(), ...this.lost].sort((x, y) => x[0] - y[0]);
       for (;;) {
         const before = t;
-        const span = this.footage.find(([, b]) => b > t + NEAR);
+        const rest = this.around(t) ? NEAR : 0.02;  // of a stretch, that is not worth asking for
+        const span = this.footage.find(([, b]) => b > t + rest);
         if (!span) return null;
         t = Math.max(t, span[0]);
         for (const [a, b] of there) if (t >= a - NEAR && t < b) t = b;
@@ -105,7 +121,7 @@
       this.piece = { from, to: Math.min(plan.end + 1, from + (this.first ? FIRST : this.length)), abort: new AbortController() };
       this.first = false;
       this.fetch(this.piece).catch((error) => {
-        if (error.name === "AbortError") return;
+        if (error.name === "AbortError" || this.piece.abort.signal.aborted) return;
         this.state.textContent = "the server does not answer";
         this.waits = true;
         setTimeout(() => { this.waits = false; }, AGAIN);
@@ -119,7 +135,7 @@
 
     async fetch({ from, to, abort }) {
       await this.opened;
-      const answer = await fetch(`/replay/video?${this.query(from, to)}`, { signal: abort.signal });
+      const answer = await fetch(`/replay/video?${this.query(from, to)}${this.hevc ? "&hevc=1" : ""}`, { signal: abort.signal });
       if (answer.status === 422) { this.lost.push([from, to]); return; }
       if (!answer.ok) {
         if (answer.status >= 500) throw new Error(answer.statusText);
@@ -129,17 +145,20 @@
       this.length = answer.headers.get("crosscam-copied") === "1" ? PIECE : ENCODED;
       this.prepare(answer.headers.get("content-type"));
       this.buffer.timestampOffset = Number(answer.headers.get("crosscam-origin")) - ZERO;
-      const reader = answer.body.getReader();
+      const reader = answer.body.getReader(), { buffer, media } = this;
       try {
         for (;;) {
           const { done, value } = await reader.read();
           if (done) break;
           await this.append(value);
+          if (buffer !== this.buffer) return;
         }
       } finally {
         reader.cancel().catch(() => {});
-        if (this.buffer.updating) await this.idle();
-        if (this.media.readyState === "open") this.buffer.abort();  // the next one begins with its own head
+        if (buffer === this.buffer) {
+          if (buffer.updating) await this.idle();
+          if (media.readyState === "open") buffer.abort();  // the next one begins with its own head
+        }
       }
       const end = this.held().reduce((t, [a, b]) => (t >= a - NEAR && b > t ? b : t), from);
       if (end > from + 0.05) { this.step = 0.5; return; }
@@ -149,13 +168,24 @@
 
     prepare(type) {
       if (this.type === type) return;
-      if (!Source.isTypeSupported(type)) { this.broken = "this browser cannot play it: make the clip"; throw new DOMException("", "AbortError"); }
-      if (this.buffer) this.buffer.changeType(type);
-      else this.buffer = this.media.addSourceBuffer(type);
       this.type = type;
+      try {
+        if (this.buffer) this.buffer.changeType(type);
+        else this.buffer = this.media.addSourceBuffer(type);
+      } catch (error) {
+        if (error.name !== "NotSupportedError") throw error;
+        this.refuse("this browser cannot play it: make the clip");
+        throw new DOMException("", "AbortError");
+      }
     }
 
-    idle() { return new Promise((done) => this.buffer.addEventListener("updateend", done, { once: true })); }
+    // Until the browser has taken in what it was given, or will take no more.
+    idle() {
+      return new Promise((done) => {
+        this.buffer.addEventListener("updateend", done, { once: true });
+        this.media.addEventListener("sourceclose", done, { once: true });
+      });
+    }
 
     async append(bytes) {
       for (const keep of [BEHIND, 1]) {

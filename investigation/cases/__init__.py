@@ -1,0 +1,1 @@
+"""Folders of evidence, and what is handed over."""

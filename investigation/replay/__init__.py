@@ -1,0 +1,1 @@
+"""Where somebody went, and the footage of it."""

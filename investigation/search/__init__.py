@@ -1,0 +1,1 @@
+"""Search by example: from a photo to hits with their evidence."""

@@ -1,0 +1,1 @@
+"""Who may sign in: people, camera groups, sessions, tokens."""

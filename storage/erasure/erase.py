@@ -1,0 +1,305 @@
+"""Erasing one identity: its pictures, vectors, boxes, links, tracks and itself.
+
+One transaction takes all rows away; the files follow once it stands (`storage/scrub.py`). What
+stays: one audit entry with ids and counts, the tracks' tombstones (for caches), earlier entries of
+the audit trail, and the decisions with who, when and why, but without what they were about.
+
+Ledger rows of other people that linked them to the identity for a time go as well; where they only
+name it as the one considered, the name is taken out and the rest stays as it was.
+
+A watch whose query was made of the identity still holds its look. It may be somebody's standing
+order, so it stays and is reported, unless `watches` says that these go too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from reid.errors import StoreError
+from storage import runs, scrub
+from storage.allocator import next_revision
+from storage.audit import Audit, record
+from storage.decisions.standing import current_identities
+from storage.desk_models import Alert, CaseItem, Erasing, Tombstone, Watch
+from storage.erasure.remains import DoomedTrack, Remain, doomed_tracks, remains, watches_of
+from storage.media import safe_name
+from storage.models import (
+    ExemplarCrop,
+    Identity,
+    LedgerEntry,
+    Run,
+    Track,
+    TrackBox,
+    TrackletEmbedding,
+)
+from storage.queries import StoreReader
+from storage.store import Store
+from storage.turns import chunks, in_turn
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What an erasure would take, and what would still show the person afterwards.
+
+    Attributes:
+        identity: the one.
+        tracks: those it has now.
+        watches: id -> name of the watches whose query was made of it.
+        remains: see `storage.erasure.remains`; without the watches.
+    """
+
+    identity: int
+    tracks: tuple[DoomedTrack, ...]
+    watches: dict[int, str]
+    remains: tuple[Remain, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReport:
+    """What an erasure took and what it could not.
+
+    Attributes:
+        identity: the one that is gone.
+        tracks: ids of its tracks.
+        counts: rows removed, by what they were: `pictures`, `vectors`, `boxes`, `links`,
+            `alerts`, `case items`, `watches`; and `files`.
+        remains: what else still shows the person.
+        problems: what has to be done again, in sentences (`crosscam erase --finish`).
+    """
+
+    identity: int
+    tracks: tuple[int, ...]
+    counts: dict[str, int]
+    remains: tuple[Remain, ...]
+    problems: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "identity": self.identity,
+            "tracks": list(self.tracks),
+            "removed": self.counts,
+            "remains": [remain.as_json() for remain in self.remains],
+            "problems": list(self.problems),
+        }
+
+
+@dataclass(slots=True)
+class _Going:
+    """What the transaction collects."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
+
+    def count(self, what: str, rows: int) -> None:
+        self.counts[what] = self.counts.get(what, 0) + max(rows, 0)
+
+
+def survey(reader: StoreReader, identity: int) -> Survey:
+    """Look before erasing.
+
+    Raises:
+        StoreError: if there is no such identity.
+    """
+    with reader.connection() as connection:
+        if connection.execute(select(Identity.id).where(Identity.id == identity)).first() is None:
+            raise StoreError(f"store {reader.url} has no identity {identity}")
+        tracks = _tracks(connection, identity)
+        return Survey(
+            identity,
+            tuple(tracks),
+            watches_of(connection, identity, tracks),
+            remains(connection, identity, tracks, reader.media),
+        )
+
+
+def erase(
+    store: Store,
+    identity: int,
+    actor: str,
+    reason: str,
+    *,
+    watches: bool = False,
+    rewrite: bool = False,
+    address: str | None = None,
+) -> ErasureReport:
+    """Erase an identity with all tracks that it has now.
+
+    Args:
+        store: where.
+        identity: whom.
+        actor: who erases, for the audit entry.
+        reason: why, for the audit entry.
+        watches: erase the watches whose query was made of it as well.
+        rewrite: write the database's files anew, so that no free space holds old bytes
+            (`storage/scrub.py`); the store is locked meanwhile.
+        address: where the request came from.
+
+    Raises:
+        StoreError: if there is no such identity, a running run still has tracks of it in memory,
+            a decision changed it meanwhile, or the store cannot be written. Nothing is erased then.
+    """
+    for name, text in (("actor", actor), ("reason", reason)):
+        if not text.strip():
+            raise StoreError(f"erase: the {name} is empty; an erasure says who and why")
+    found = survey(store.reader(), identity)
+
+    def write(connection: Connection) -> _Going:
+        runs.interrupt_dead(connection, time.time())
+        if [t.id for t in _tracks(connection, identity)] != [t.id for t in found.tracks]:
+            raise StoreError(f"identity {identity} changed just now; look again before erasing it")
+        _refuse_running(connection, found)
+        going = _Going()
+        for some in chunks([track.id for track in found.tracks]):
+            _take_tracks(connection, some, going)
+        _take_identity(connection, identity, going)
+        _take_watches(connection, found.watches if watches else (), going)
+        going.paths += _files_of(store.media, found.tracks)
+        going.paths = sorted(set(going.paths))
+        details = {"tracks": [track.id for track in found.tracks], "removed": going.counts}
+        if watches and found.watches:
+            details["watches"] = sorted(found.watches)
+        subject = f"identity {identity}"
+        record(connection, Audit(actor, "erase", subject, reason, details, address))
+        scrub.note_files(store.media, identity, going.paths)
+        return going
+
+    going = in_turn(store, write)
+    problems = scrub.finish(store, rewrite=rewrite)
+    for problem in problems:
+        log.warning("erasure of identity %d: %s", identity, problem)
+    kept = {} if watches else found.watches
+    return ErasureReport(
+        identity=identity,
+        tracks=tuple(track.id for track in found.tracks),
+        counts=going.counts | {"files": len(going.paths)},
+        remains=(
+            *found.remains,
+            *_database(store, rewrite),
+            *(
+                Remain("watch", f"watch {number} ({name}) was made of it and holds its look")
+                for number, name in kept.items()
+            ),
+        ),
+        problems=tuple(problems),
+    )
+
+
+def _database(store: Store, rewrite: bool) -> tuple[Remain, ...]:
+    """What is beyond our reach of a database that is a server."""
+    if store.maintain(lambda engine: engine.dialect.name) == "sqlite":
+        return ()
+    space = "" if rewrite else "the free space of its tables until that is used again, "
+    return (
+        Remain("database", f"PostgreSQL keeps old bytes in {space}its log, replicas and backups"),
+    )
+
+
+def _tracks(connection: Connection, identity: int) -> list[DoomedTrack]:
+    """Those that the identity has now."""
+    named = select(LedgerEntry.track).where(LedgerEntry.identity == identity).distinct()
+    now = current_identities(connection, connection.execute(named).scalars())
+    return doomed_tracks(connection, sorted(t for t, i in now.items() if i == identity))
+
+
+def _refuse_running(connection: Connection, found: Survey) -> None:
+    """A running matcher and its trackers hold their tracks in memory and would write them again."""
+    own = sorted({track.run for track in found.tracks})
+    running: list[int] = []
+    for some in chunks(own):
+        rows = select(Run.id).where(Run.id.in_(some), Run.status == "running")
+        running += connection.execute(rows).scalars()
+    if running:
+        tracks = ", ".join(str(t.id) for t in found.tracks if t.run == running[0])
+        raise StoreError(
+            f"identity {found.identity} cannot be erased while run {running[0]} goes on: it still "
+            f"holds its tracks {tracks} in memory; stop the run first"
+        )
+
+
+def _take_tracks(connection: Connection, tracks: Sequence[int], going: _Going) -> None:
+    paths = select(ExemplarCrop.path).where(ExemplarCrop.track.in_(tracks))
+    going.paths += connection.execute(paths).scalars()
+    for what, model in (
+        ("pictures", ExemplarCrop),
+        ("vectors", TrackletEmbedding),
+        ("boxes", TrackBox),
+        ("alerts", Alert),
+        ("case items", CaseItem),
+    ):
+        gone = connection.execute(delete(model).where(model.track.in_(tracks)))
+        going.count(what, gone.rowcount)
+    _delete_links(connection, tracks, LedgerEntry.track.in_(tracks), going)
+    connection.execute(delete(Track).where(Track.id.in_(tracks)))
+    revision = next_revision(connection)
+    connection.execute(
+        insert(Tombstone), [{"track": track, "revision": revision} for track in tracks]
+    )
+
+
+def _take_identity(connection: Connection, identity: int, going: _Going) -> None:
+    """The identity, and what other people's tracks have of it."""
+    gone = connection.execute(delete(CaseItem).where(CaseItem.identity == identity))
+    going.count("case items", gone.rowcount)
+    linked = select(LedgerEntry.track).where(LedgerEntry.identity == identity).distinct()
+    for some in chunks(sorted(connection.execute(linked).scalars())):
+        once = LedgerEntry.track.in_(some) & (LedgerEntry.identity == identity)
+        _delete_links(connection, some, once, going)
+    considered = select(*LedgerEntry.__table__.columns).where(LedgerEntry.candidate == identity)
+    rows = [dict(row) for row in connection.execute(considered).mappings()]
+    for row in rows:
+        # The ledger knows no change: the row goes and comes again under its own number.
+        _delete_links(connection, [row["track"]], LedgerEntry.id == row["id"], None)
+        connection.execute(insert(LedgerEntry).values(row | {"candidate": None}))
+    connection.execute(delete(Identity).where(Identity.id == identity))
+
+
+def _delete_links(
+    connection: Connection, tracks: Sequence[int], which: Any, going: _Going | None
+) -> None:
+    """The one way out of the ledger: its trigger lets go of tracks that are being erased."""
+    connection.execute(insert(Erasing), [{"track": track} for track in tracks])
+    gone = connection.execute(delete(LedgerEntry).where(which))
+    connection.execute(delete(Erasing).where(Erasing.track.in_(tracks)))
+    if going is not None:
+        going.count("links", gone.rowcount)
+
+
+def _take_watches(connection: Connection, watches: Iterable[int], going: _Going) -> None:
+    for watch in watches:
+        picture = connection.execute(select(Watch.picture).where(Watch.id == watch)).scalar()
+        going.paths += [] if picture is None else [picture]
+        gone = connection.execute(delete(Alert).where(Alert.watch == watch))
+        going.count("alerts", gone.rowcount)
+        going.count("watches", connection.execute(delete(Watch).where(Watch.id == watch)).rowcount)
+
+
+def _files_of(media: Path, tracks: Sequence[DoomedTrack]) -> list[str]:
+    """Pictures that a crash left without a row, and the newest picture of each camera."""
+    found = []
+    folders: dict[str, set[str]] = {}
+    for track in tracks:
+        folder = f"run{track.run:06d}/{safe_name(track.camera)}"
+        folders.setdefault(folder, set()).add(f"{track.id:08d}")
+        live = f"live/{safe_name(track.camera)}.jpg"
+        if (media / live).is_file():  # at most one second of a camera; a run makes the next
+            found.append(live)
+    for folder, names in folders.items():
+        if (media / folder).is_dir():
+            with os.scandir(media / folder) as files:
+                found += [
+                    f"{folder}/{file.name}"
+                    for file in files
+                    if file.name.lstrip(".").split("-", 1)[0] in names
+                ]
+    return found

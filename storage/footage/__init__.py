@@ -1,0 +1,1 @@
+"""What was recorded: its segments, what protects them, and what lets go of them."""

@@ -1,0 +1,1 @@
+"""Standing queries, their alerts, and the alerts' way out."""

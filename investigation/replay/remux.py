@@ -138,12 +138,18 @@ def _first(row: RecordingRow, start: float, hevc: bool) -> _First | None:
         for packet in container.demux(stream):
             if packet.pts is not None and packet.is_keyframe:
                 context = stream.codec_context
-                playable = context.pix_fmt in {"h264": _H264, "hevc": _HEVC if hevc else ()}.get(
-                    context.name, ()
-                )
+                playable = _playable(context, hevc)
                 time = row.start + float((packet.pts - base) * tick)
                 return _First(time, _lag(packet, tick), playable)
     return None
+
+
+def _playable(context: Any, hevc: bool) -> bool:
+    """Whether a browser takes the packets as they are."""
+    if context.name == "hevc" and hevc:
+        extra = bytes(context.extradata or b"")  # hvcC; without its parameter sets nothing decodes
+        return context.pix_fmt in _HEVC and len(extra) > 22 and extra[0] == 1 and extra[22] > 0
+    return context.name == "h264" and context.pix_fmt in _H264
 
 
 def _lag(packet: Any, tick: Fraction) -> float:
@@ -170,7 +176,7 @@ def _copied(
                         coding = extra
                         target = out.add_stream_from_template(stream)
                         target.time_base = _TICK
-                        if target.codec_context.name == "hevc":
+                        if stream.codec_context.name == "hevc":
                             target.codec_context.codec_tag = "hvc1"  # Safari takes no hev1
                     elif extra != coding:
                         log.warning(

@@ -59,6 +59,7 @@ def report(options: argparse.Namespace) -> int:
 
     from investigation.report import write_report
     from reid.errors import ConfigError
+    from storage.audit import note_from_terminal
     from storage.queries import StoreReader
 
     for name in ("crops", "limit"):
@@ -66,9 +67,10 @@ def report(options: argparse.Namespace) -> int:
             raise ConfigError(f"--{name} is {getattr(options, name)}; allowed: 1 or more")
     console = Console(highlight=False, soft_wrap=True)
     with StoreReader.open(options.store, options.media) as reader:
-        counts = write_report(
-            reader, options.out, options.run, crops=options.crops, limit=options.limit
-        )
+        run = reader.run(options.run).id
+        about = {"format": "report", "out": str(options.out)}
+        note_from_terminal(options.store, "export", f"run {run}", about)
+        counts = write_report(reader, options.out, run, crops=options.crops, limit=options.limit)
     console.print(
         f"{options.out}: {counts.identities} identities, {counts.tracks} tracks, "
         f"{counts.links} links, {counts.abstentions} abstentions",

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from storage.desk_models import AuditEntry
+from storage.engine import connect, parse_url, show_url, store_errors, write_transaction
 from storage.models import to_microsecond
 from storage.queries import StoreReader
 from storage.rows import json_value
@@ -81,6 +82,31 @@ def record(connection: Connection, entry: Audit) -> None:
 def write(store: Store, entry: Audit) -> None:
     """Append an entry on its own (a search, a view: nothing else is written)."""
     store.write(lambda connection: record(connection, entry))
+
+
+def note_from_terminal(
+    url: str, action: str, subject: str, details: Mapping[str, Any] | None = None
+) -> None:
+    """Append an entry of the person who types, for commands that otherwise only read.
+
+    Args:
+        url: of a store that is there.
+        action: one of `ACTIONS`.
+        subject: as in `Audit`.
+        details: likewise.
+
+    Raises:
+        StoreError: if it cannot be written: who cannot be written down does not get to see.
+    """
+    parsed = parse_url(url)
+    entry = Audit(person_at_terminal(), action, subject, details=details or {})
+    engine = connect(parsed, "rw")
+    try:
+        doing = "cannot write into the audit trail of"
+        with store_errors(show_url(parsed), doing), write_transaction(engine) as connection:
+            record(connection, entry)
+    finally:
+        engine.dispose()
 
 
 def entries(

@@ -73,7 +73,12 @@ class Store:
 
     @classmethod
     def open(
-        cls, url: str, media: Path | None = None, settings: StoreSettings | None = None
+        cls,
+        url: str,
+        media: Path | None = None,
+        settings: StoreSettings | None = None,
+        *,
+        create: bool = True,
     ) -> Store:
         """Open a store for writing; makes it or brings it up to date where needed.
 
@@ -81,6 +86,8 @@ class Store:
             url: `sqlite:///FILE.db` or `postgresql://USER:PASSWORD@HOST/DATABASE`.
             media: folder of the pictures; by default beside a SQLite file.
             settings: how often to commit; its url and media are not read.
+            create: if False, refuse what is not yet a store of this version: for commands about
+                what is in it, where a mistyped name must not make a new one.
 
         Raises:
             StoreError: naming what is wrong; a store of a newer version is left untouched.
@@ -90,9 +97,9 @@ class Store:
         folder = media_folder(parsed, media)
         path = sqlite_path(parsed)
         if path is not None:
-            check_file(path, shown, must_exist=False)
+            check_file(path, shown, must_exist=not create)
         if path is None or (path.exists() and path.stat().st_size):
-            check_version(parsed, current=False)
+            check_version(parsed, current=not create)
         engine = connect(parsed)
         try:
             migrate(engine, shown)

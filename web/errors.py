@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from reid.errors import CrosscamError, ModelError, StoreError
+from reid.errors import CrosscamError, FingerprintMismatch, ModelError, StoreError
 from web.access import API, desk_of, visitor_of
 from web.pages import page
 
@@ -42,7 +42,7 @@ async def answer(request: Request, error: Exception) -> Response:
     """The answer to an error, whatever it was and wherever it was raised."""
     status, message = await run_in_threadpool(_explain, request, error)
     headers = dict(getattr(error, "headers", None) or {})
-    if status == 503:
+    if status == 503 and isinstance(error, StoreError):
         headers.setdefault("retry-after", "2")
     if request.url.path.startswith(API):
         if status == 401:
@@ -59,6 +59,8 @@ async def answer(request: Request, error: Exception) -> Response:
             return RedirectResponse(back, 303)
     template = "error_piece.html" if is_piece else "error.html"
     title = TITLES.get(status, "That did not work")
+    if status == 503 and isinstance(error, ModelError):
+        title = "The model cannot be used"
     return page(
         request, template, status=status, headers=headers, title=title, code=status, message=message
     )
@@ -72,8 +74,8 @@ def _explain(request: Request, error: Exception) -> tuple[int, str]:
             return 422, str(error)
         desk.report(str(error))
         return 503, AWAY
-    if isinstance(error, ModelError):
-        return 500, str(error)
+    if isinstance(error, ModelError) and not isinstance(error, FingerprintMismatch):
+        return 503, str(error)
     if isinstance(error, CrosscamError):
         return 422, str(error)
     if isinstance(error, RequestValidationError):

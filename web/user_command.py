@@ -60,16 +60,9 @@ def add_user(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def user(options: argparse.Namespace) -> int:
     """`crosscam user`."""
-    from pathlib import Path
-
-    from storage.engine import check_file, parse_url, show_url, sqlite_path
     from storage.store import Store
 
-    url = parse_url(options.store)
-    path = sqlite_path(url)
-    if path is not None:
-        check_file(Path(path), show_url(url), must_exist=True)  # a typing error makes no store
-    with Store.open(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         if options.deed == "list":
             _list(store, options.json)
         else:

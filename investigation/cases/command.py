@@ -109,7 +109,7 @@ def _deed(reader: StoreReader, options: argparse.Namespace) -> int:
     from storage.store import Store
 
     actor = person_at_terminal()
-    with Store.open(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         desk = Cases(store)
         if options.action == "create":
             made = desk.create(options.name, actor, options.reason)
@@ -153,9 +153,11 @@ def _check_add(options: argparse.Namespace) -> None:
 
 
 def _list(reader: StoreReader, options: argparse.Namespace) -> int:
+    from storage.audit import note_from_terminal
     from storage.cases import cases
     from storage.models import iso_text
 
+    note_from_terminal(options.store, "view", "cases")
     found = cases(reader, closed=not options.open)
     lines = [
         f"case {row.id}: {row.name}, {row.items} items, opened {iso_text(row.created)[:19]}Z by "

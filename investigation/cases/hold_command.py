@@ -60,21 +60,17 @@ def add_hold_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
 def _hold(options: argparse.Namespace) -> int:
     from investigation.asking import parse_time
-    from reid.errors import StoreError
-    from storage.audit import person_at_terminal
-    from storage.engine import parse_url, sqlite_path
+    from storage.audit import note_from_terminal, person_at_terminal
     from storage.footage.holds import add_hold, holds, release_hold
     from storage.queries import StoreReader
     from storage.store import Store
 
     if options.action == "list":
         with StoreReader.open(options.store, options.media) as reader:
+            note_from_terminal(options.store, "view", "holds")
             return _print(holds(reader, released=options.all), options.json)
-    path = sqlite_path(parse_url(options.store))
-    if path is not None and not path.exists():
-        raise StoreError(f"store {options.store}: there is no file {path}")
     actor = person_at_terminal()
-    with Store.open(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         if options.action == "release":
             return _print([release_hold(store, options.hold, actor, options.reason)], options.json)
         start, end = parse_time(options.start, "--from"), parse_time(options.end, "--to")

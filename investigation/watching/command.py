@@ -117,9 +117,9 @@ def add(options: argparse.Namespace) -> int:
     from investigation.search.yardstick import Yardstick
     from investigation.watching.new_watch import base_url, expiry, new_watch
     from investigation.watching.targets import read_targets
-    from investigation.watching.thread import open_store
     from investigation.watching.watcher import Watcher
     from storage.audit import person_at_terminal
+    from storage.store import Store
     from storage.watches.edit import add_watch
     from storage.watches.rows import one_watch
 
@@ -127,7 +127,7 @@ def add(options: argparse.Namespace) -> int:
     targets = read_targets(options.notify)
     link_to = None if options.base_url is None else base_url(options.base_url)
     yardstick = Yardstick.from_weights(options.weights)
-    with open_store(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         new = new_watch(
             _query(store.reader(), yardstick.fingerprint, options),
             yardstick,
@@ -186,10 +186,12 @@ def _from_images(reader: StoreReader, options: argparse.Namespace) -> Query:
 def list_watches(options: argparse.Namespace) -> int:
     """`crosscam watch list`."""
     from investigation.watching.tables import print_watches
+    from storage.audit import note_from_terminal
     from storage.queries import StoreReader
     from storage.watches.rows import watches
 
     with StoreReader.open(options.store, options.media) as reader:
+        note_from_terminal(options.store, "view", "watches")
         rows = watches(reader, active=None if options.all else True)
     if options.json:
         sys.stdout.write(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
@@ -200,11 +202,11 @@ def list_watches(options: argparse.Namespace) -> int:
 
 def end(options: argparse.Namespace) -> int:
     """`crosscam watch end`."""
-    from investigation.watching.thread import open_store
     from storage.audit import person_at_terminal
+    from storage.store import Store
     from storage.watches.edit import end_watch
 
-    with open_store(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         end_watch(store, options.watch, person_at_terminal(), options.reason)
     sys.stdout.write(f"watch {options.watch} has ended\n")
     return 0
@@ -213,15 +215,15 @@ def end(options: argparse.Namespace) -> int:
 def list_alerts(options: argparse.Namespace) -> int:
     """`crosscam watch alerts`; a view, so it leaves an audit row."""
     from investigation.watching.tables import print_alerts
-    from investigation.watching.thread import open_store
     from reid.errors import ConfigError
     from storage.audit import Audit, person_at_terminal, write
+    from storage.store import Store
     from storage.watches.alerts import alerts
     from storage.watches.rows import one_watch
 
     if options.top < 1:
         raise ConfigError(f"--top is {options.top}; allowed: 1 or more")
-    with open_store(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         reader = store.reader()
         if options.watch is not None:
             one_watch(reader, options.watch)
@@ -238,11 +240,11 @@ def list_alerts(options: argparse.Namespace) -> int:
 
 def mark(options: argparse.Namespace) -> int:
     """`crosscam watch seen`."""
-    from investigation.watching.thread import open_store
     from storage.audit import person_at_terminal
+    from storage.store import Store
     from storage.watches.alerts import mark_seen
 
-    with open_store(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         new = mark_seen(store, options.alert, person_at_terminal())
     sys.stdout.write(f"{len(new)} alerts marked as seen\n")
     return 0
@@ -257,13 +259,14 @@ def run_watches(options: argparse.Namespace) -> int:
     from investigation.search.yardstick import Yardstick
     from investigation.watching.courier import Courier
     from investigation.watching.new_watch import base_url
-    from investigation.watching.thread import WatchThread, open_store
+    from investigation.watching.thread import WatchThread
     from investigation.watching.watcher import Watcher
+    from storage.store import Store
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     link_to = None if options.base_url is None else base_url(options.base_url)
     yardstick = Yardstick.from_weights(options.weights)  # what is wrong is said before we begin
-    with open_store(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         if options.once:
             _say(Watcher(store, yardstick).check())
             sent, failed = Courier(store, link_to).deliver()

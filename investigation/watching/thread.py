@@ -12,7 +12,6 @@ from investigation.watching.courier import Courier
 from investigation.watching.watcher import CheckReport, Watcher
 from reid.errors import CrosscamError, StoreError
 from storage.engine import check_file, parse_url, show_url, sqlite_path
-from storage.queries import StoreReader
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ class WatchThread:
     def _loop(self, name: str, begin: Callable[[Store], Callable[[], None]]) -> None:
         while not self._stop.is_set():
             try:
-                with open_store(self._url, self._media) as store:
+                with Store.open(self._url, self._media, create=False) as store:
                     work = begin(store)
                     same = _identity(self._url)
                     while not self._stop.is_set():
@@ -122,16 +121,6 @@ class WatchThread:
             courier.deliver(self._stop.is_set)
 
         return deliver
-
-
-def open_store(url: str, media: Path | None) -> Store:
-    """Open a store for writing that is there already; makes none.
-
-    Raises:
-        StoreError: if it is not there, or of another version.
-    """
-    StoreReader.open(url, media).close()
-    return Store.open(url, media)
 
 
 def _identity(url: str) -> tuple[int, int] | None:

@@ -21,6 +21,7 @@ from investigation.search.yardstick import Yardstick, near
 from reid.explain.explanation import pair_evidence
 from reid.records import PartEmbeddings
 from storage import vectors
+from storage.accounts.accounts import visible_now
 from storage.decisions.standing import rejected
 from storage.sightings import tracks_by_id
 from storage.store import Store
@@ -224,7 +225,7 @@ class Watcher:
 
     def _active(self) -> tuple[list[_Probe], list[int]]:
         """Watches that can be compared, and the ids of those that cannot: another model's."""
-        rows = watches(self._reader, active=True)
+        rows = self._narrowed(watches(self._reader, active=True))
         ours = [row for row in rows if row.model == self._yardstick.fingerprint]
         for row in rows:
             self._warn(row)
@@ -239,6 +240,18 @@ class Watcher:
         ]
         other = [row.id for row in rows if row not in ours or row.state == "other model"]
         return probes, other
+
+    def _narrowed(self, rows: Sequence[WatchRow]) -> list[WatchRow]:
+        """The watches within the cameras that who asked for them may see now."""
+        visible = visible_now(self._reader, {row.actor for row in rows})
+        found = []
+        for row in rows:
+            cameras = visible.get(row.actor)
+            if cameras is not None:
+                asked = cameras if row.cameras is None else cameras.intersection(row.cameras)
+                row = replace(row, cameras=tuple(sorted(asked)))
+            found.append(row)
+        return found
 
     def _blocks(self, connection: Connection, after: int) -> Iterator[VectorBlock]:
         fingerprint = self._yardstick.fingerprint

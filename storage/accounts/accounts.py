@@ -162,6 +162,13 @@ def visible_cameras(connection: Connection, user: UserRow) -> frozenset[str] | N
     return frozenset(connection.execute(found).scalars())
 
 
+def visible_now(reader: StoreReader, names: Collection[str]) -> dict[str, frozenset[str] | None]:
+    """`visible_cameras` of those names that are users; others (`cli:ann`) are left out."""
+    with reader.connection() as connection:
+        chosen = _users(connection, User.name.in_(names)) if names else []
+        return {user.name: visible_cameras(connection, user) for user in chosen}
+
+
 class Accounts:
     """Changes of users and groups."""
 

@@ -75,7 +75,7 @@ def add_decide(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def decide(options: argparse.Namespace) -> int:
     """`crosscam decide`."""
     from reid.errors import ConfigError
-    from storage.audit import person_at_terminal
+    from storage.audit import note_from_terminal, person_at_terminal
     from storage.decisions.decide import Decisions, decisions, precision
     from storage.queries import StoreReader
     from storage.store import Store
@@ -84,17 +84,18 @@ def decide(options: argparse.Namespace) -> int:
         if options.limit < 1:
             raise ConfigError(f"--limit is {options.limit}; allowed: 1 or more")
         with StoreReader.open(options.store, options.media) as reader:
+            note_from_terminal(options.store, "view", "decisions")
             found = decisions(
                 reader, limit=options.limit, track=options.track, identity=options.identity
             )
         return _print([row.as_json() for row in found], options.json, _lines(found))
     if options.action == "precision":
         with StoreReader.open(options.store, options.media) as reader:
+            note_from_terminal(options.store, "view", "precision")
             judged = precision(reader, options.run)
         return _print(judged.as_json(), options.json, _table(judged))
     who, why = person_at_terminal(), options.reason
-    must_exist(options.store)
-    with Store.open(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         desk = Decisions(store)
         if options.action == "confirm":
             done = desk.confirm(options.track, options.identity, who, why)
@@ -107,20 +108,6 @@ def decide(options: argparse.Namespace) -> int:
         else:
             done = desk.undo(options.decision, who, why)
     return _print(done.as_json(), options.json, _lines([done]))
-
-
-def must_exist(url: str) -> None:
-    """Refuse to make a store where a person mistyped its name.
-
-    Raises:
-        StoreError: if it is a SQLite file that is not there.
-    """
-    from storage.engine import check_file, parse_url, show_url, sqlite_path
-
-    parsed = parse_url(url)
-    path = sqlite_path(parsed)
-    if path is not None:
-        check_file(path, show_url(parsed), must_exist=True)
 
 
 def _print(data: object, as_json: bool, lines: list[str]) -> int:

@@ -69,7 +69,6 @@ def erase(options: argparse.Namespace) -> int:
     from reid.errors import ConfigError
     from storage import scrub
     from storage.audit import person_at_terminal
-    from storage.decisions.command import must_exist
     from storage.erasure import erase
     from storage.store import Store
 
@@ -77,8 +76,7 @@ def erase(options: argparse.Namespace) -> int:
         raise ConfigError("--reason is missing: an erasure says why")
     if not options.finish and not options.yes and not sys.stdin.isatty():
         raise ConfigError("nobody is there to be asked: add --yes to erase without a question")
-    must_exist(options.store)
-    with Store.open(options.store, options.media) as store:
+    with Store.open(options.store, options.media, create=False) as store:
         if options.finish:
             problems = scrub.finish(store, rewrite=options.rewrite)
             _say(problems or ["nothing is left to be finished"])

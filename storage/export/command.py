@@ -40,6 +40,7 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _export(options: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from storage.audit import note_from_terminal
     from storage.export.files import export
     from storage.models import iso_text
     from storage.queries import StoreReader
@@ -51,6 +52,8 @@ def _export(options: argparse.Namespace) -> int:
         console.print(
             f"run {run.id}{latest}, started {iso_text(run.started)}, {run.status}", markup=False
         )
+        about = {"format": options.format, "out": str(options.out)}
+        note_from_terminal(options.store, "export", f"run {run.id}", about)
         report = export(reader, options.format, options.out, run.id)
     for path, rows in report.files.items():
         console.print(f"{path}: {rows} rows", markup=False)

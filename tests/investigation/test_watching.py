@@ -15,6 +15,7 @@ from investigation.search.yardstick import Yardstick
 from investigation.watching.watcher import Watcher
 from reid.errors import StoreError
 from reid.records import PartEmbeddings
+from storage.accounts.accounts import Accounts, By, Role
 from storage.decisions.decide import Decisions
 from storage.queries import StoreReader
 from storage.store import Store
@@ -114,6 +115,24 @@ def past_then_new(site: Site) -> None:
     [newest] = report.raised[watch]
     assert alerts(site.reader)[0].id == newest
     assert site.watcher().check().raised == {}, "another process finds it all done"
+
+
+def test_a_watch_ends_where_its_owner_may_no_longer_look(site: Site) -> None:
+    by = By("ann", None)
+    accounts = Accounts(site.store)
+    groups = [accounts.add_group(name, by, [name]) for name in ("door", "yard")]
+    accounts.add_user("ada", Role.INVESTIGATOR, by, all_cameras=False, groups=groups)
+    both = site.watch(embedding(1), cameras=("door", "yard"))
+    anywhere, terminal = site.watch(embedding(1)), site.watch(embedding(1), actor="cli:ada")
+    site.watcher().check()
+    site.see(1, like(1, 0.1, 1), "yard")
+    assert site.watcher().check().raised.keys() == {both, anywhere, terminal}
+    accounts.remove_group(groups[1], by)
+    site.see(2, like(1, 0.1, 2), "yard")
+    site.see(3, like(1, 0.1, 3), "door")
+    site.watcher().check()
+    assert (site.tracks(both), site.tracks(anywhere)) == ([1, 3], [1, 3])
+    assert site.tracks(terminal) == [1, 2, 3], "no account, no groups"
 
 
 def test_a_growing_track_raises_once_and_keeps_its_best_evidence(site: Site) -> None:

@@ -65,7 +65,8 @@ def test_a_day_at_the_desk(filled: str, capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     assert "of 1 links that people judged, 0 of 1 (0.00; 95 %: 0.00 to 0.79) right" in out
     assert "x 1.0 = 0.300" in out
-    assert entries_of(filled, "action") == ["decide"] * 5
+    assert entries_of(filled, "action") == ["view"] * 3 + ["decide"] * 5 + ["view"]
+    assert entries_of(filled, "subject")[:3] == ["precision", "decisions", "decisions"]
 
 
 def entries_of(url: str, name: str = "actor") -> list[str]:

@@ -14,8 +14,10 @@ import pytest
 
 from reid.errors import DataError, StoreError
 from run_pipeline import main
+from storage.audit import entries, person_at_terminal
 from storage.export.files import export
 from storage.media import safe_name
+from storage.queries import StoreReader
 from storage.records import CameraRow
 from storage.store import Store
 from tests.storage.samples import CAMERAS, NOON, decision, points
@@ -134,6 +136,10 @@ def test_the_command(sqlite_url: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "2 boxes left out" in said
     assert "1 tracks (2 boxes) left out" in said
     assert len(rows_of(out / "door.txt")) == 6
+    with StoreReader.open(sqlite_url) as reader:
+        [entry] = entries(reader)
+    assert (entry.actor, entry.action, entry.subject) == (person_at_terminal(), "export", "run 1")
+    assert entry.details == {"format": "mot", "out": str(out)}
     assert main([*arguments, "mot", "--run", "5"]) == 2
     assert "has no run 5" in capsys.readouterr().err
     assert main(["export", "--store", "sqlite:///no.db", "--out", str(out), "--format", "csv"]) == 2

@@ -30,6 +30,7 @@ VERSION_TABLE = "crosscam_version"
 BUSY_SECONDS = 20.0
 WRITE = {"crosscam_begin": "BEGIN IMMEDIATE"}
 ALLOWED = "sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE"
+_WRITE_LOCK = 0x7772697465  # PostgreSQL advisory lock: one writes at a time
 _MIGRATION_LOCK = 0x63726F7373  # PostgreSQL advisory lock: one process migrates at a time
 
 
@@ -133,8 +134,17 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """One short transaction that holds the write lock from its first statement."""
+    """One short transaction that holds the write lock from its first statement.
+
+    A store has one writer at a time, in whichever process: each sees what the last one left, ids
+    rise in the order of commits, and no two wait for each other. SQLite is so by itself;
+    PostgreSQL is asked for a lock, and the wait for it ends like SQLite's.
+    """
     with engine.connect().execution_options(**WRITE) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            patience = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}"
+            connection.exec_driver_sql(patience)
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})"))
         yield connection
 
 

@@ -16,10 +16,10 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, select
 
@@ -28,9 +28,11 @@ from storage.desk_models import Watch
 from storage.engine import BUSY_SECONDS, store_errors
 from storage.media import write_file
 from storage.models import ExemplarCrop
-from storage.turns import Writable, chunks, in_turn
+from storage.selects import chunks
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FOLDER = "erasing"
 BUSY = "other programs read the store right now, so its log (-wal) still holds old pages"
@@ -38,6 +40,21 @@ TABLES = (
     "ledger", "tracklets", "exemplars", "boxes", "tracks", "identities", "alerts", "case_items",
     "watches",
 )  # fmt: skip
+
+
+class Writable(Protocol):
+    """What is needed of a `Store`, which knows this module in turn."""
+
+    url: str
+    media: Path
+
+    def write(self, function: Callable[[Connection], T]) -> T:
+        """Run a function in one transaction."""
+        ...
+
+    def maintain(self, function: Callable[[Engine], T]) -> T:
+        """Run a function on the database itself."""
+        ...
 
 
 def note_files(media: Path, identity: int, paths: Sequence[str]) -> Path:
@@ -69,9 +86,9 @@ def finish(store: Writable, *, rewrite: bool = False, patience: float = 10.0) ->
     lists = sorted(folder.glob("*.json")) if folder.is_dir() else []
     if not lists and not rewrite:
         return []
-    # In turn: an erasure that has written its list has committed, or has failed, by then.
+    # As a writer: an erasure that has written its list has committed, or has failed, by then.
     paths = [(own, path) for own in lists for path in _read(own)]
-    known = in_turn(store, lambda connection: _known(connection, [path for _, path in paths]))
+    known = store.write(lambda connection: _known(connection, [path for _, path in paths]))
     problems, stuck = [], set()
     for own, path in paths:
         if path not in known and (problem := _remove(store.media, path)):

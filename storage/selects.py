@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, and_, func, select
 from sqlalchemy.orm import aliased
@@ -24,6 +24,8 @@ from storage.records import LedgerRow
 
 AnySelect = Select[*tuple[Any, ...]]
 AnyRow = Row[*tuple[Any, ...]]
+Id = TypeVar("Id", int, str)
+CHUNK = 500  # ids in one statement
 
 # The last ledger row of a track says whose it is (the view `current_links`, per track).
 _other = aliased(LedgerEntry)
@@ -41,6 +43,12 @@ CAMERAS: AnySelect = select(Camera.id, Camera.url, Camera.place, Camera.x, Camer
 MODELS: AnySelect = select(Model.fingerprint, Model.parts, Model.dim, Model.description).order_by(
     Model.fingerprint
 )
+
+
+def chunks(ids: Sequence[Id]) -> Iterator[Sequence[Id]]:
+    """Ids in portions that fit one statement."""
+    for first in range(0, len(ids), CHUNK):
+        yield ids[first : first + CHUNK]
 
 
 def run_cameras(run: int) -> AnySelect:

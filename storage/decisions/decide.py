@@ -29,8 +29,8 @@ from storage.decisions.rows import DecisionRow, decisions, rows_of
 from storage.decisions.standing import UNDONE, current_identities, merges, name_now, rejected
 from storage.desk_models import Decision, Tombstone
 from storage.models import Identity, LedgerEntry, Run, Track, to_microsecond
+from storage.selects import chunks
 from storage.store import Store
-from storage.turns import chunks, in_turn
 
 __all__ = ["DecisionRow", "Decisions", "decisions", "precision", "rejected"]
 
@@ -286,7 +286,7 @@ class Decisions:
             record(connection, Audit(actor, "decide", change.subject, reason, kept, address))
             return made
 
-        return in_turn(self._store, write)
+        return self._store.write(write)
 
 
 def ledger_entry(track: int, identity: int, candidate: int | None, end: float) -> dict[str, Any]:

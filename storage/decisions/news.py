@@ -18,9 +18,8 @@ from storage.decisions.decide import ledger_entry
 from storage.decisions.standing import UNDONE, current_identities, standing
 from storage.desk_models import Decision
 from storage.models import LedgerEntry, Track, to_microsecond
-from storage.selects import CURRENT
+from storage.selects import CURRENT, chunks
 from storage.store import Store
-from storage.turns import chunks
 from trackers.records import Rulings
 
 log = logging.getLogger(__name__)

@@ -23,8 +23,7 @@ from sqlalchemy import Connection, select
 from storage.desk_models import Decision
 from storage.models import LedgerEntry, iso_text
 from storage.queries import StoreReader
-from storage.selects import AnySelect
-from storage.turns import chunks
+from storage.selects import AnySelect, chunks
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 from storage.desk_models import Decision
 from storage.models import LedgerEntry
 from storage.queries import StoreReader
-from storage.turns import chunks
+from storage.selects import chunks
 
 UNDONE = select(Decision.undoes).where(Decision.undoes.is_not(None))
 

@@ -41,8 +41,8 @@ from storage.models import (
     TrackletEmbedding,
 )
 from storage.queries import StoreReader
+from storage.selects import chunks
 from storage.store import Store
-from storage.turns import chunks, in_turn
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ def erase(
         scrub.note_files(store.media, identity, going.paths)
         return going
 
-    going = in_turn(store, write)
+    going = store.write(write)
     problems = scrub.finish(store, rewrite=rewrite)
     for problem in problems:
         log.warning("erasure of identity %d: %s", identity, problem)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from storage.desk_models import AuditEntry, CaseItem, Recording, Watch
 from storage.models import ExemplarCrop, Run, Track, TrackBox, from_iso_text, iso_text
-from storage.turns import chunks
+from storage.selects import chunks
 
 _PAD = 0.25  # a crop shows the whole body: this much more than its box, at most, to each side
 _NAMES = re.compile(r"\b(identity|track|case|run) (\d+)\b")

@@ -8,15 +8,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from reid.errors import StoreError
+from storage.allocator import next_revision, take_id
 from storage.queries import StoreReader
 from storage.store import Store
 from tests.storage.samples import CAMERAS, decision, exemplar, points, tracklet
@@ -241,3 +245,35 @@ def test_a_second_opening_leaves_the_log_to_the_first(tmp_path: Path) -> None:
             assert second.run_cameras(run)[0].state == "running"
         with StoreReader.open(url) as third:  # one that does not share our open files
             assert third.run_cameras(run)[0].state == "running"
+
+
+def test_two_writers_never_wait_for_each_other(
+    new_postgresql: Callable[[], str], tmp_path: Path
+) -> None:
+    """One had taken track ids and wanted a revision, the other the other way round: PostgreSQL
+    ended one of them, and its pipeline with it."""
+    url = new_postgresql()
+    both = threading.Barrier(2)
+
+    def write(
+        store: Store, first: Callable[[Connection], int], then: Callable[[Connection], int]
+    ) -> None:
+        def work(connection: Connection) -> None:
+            first(connection)
+            with suppress(threading.BrokenBarrierError):  # the other one may not come so far
+                both.wait(1.0)
+            then(connection)
+
+        store.write(work)
+
+    def track(connection: Connection) -> int:
+        return take_id(connection, "track")
+
+    with Store.open(url, tmp_path) as ours, Store.open(url, tmp_path) as theirs:
+        with ThreadPoolExecutor(2) as pool:
+            one = pool.submit(write, ours, track, next_revision)
+            other = pool.submit(write, theirs, next_revision, track)
+            one.result()
+            other.result()
+        ours.flush()
+        theirs.flush()

@@ -15,7 +15,7 @@ import pytest
 
 from investigation.search.desk import SearchDesk
 from investigation.search.photos import Person
-from storage.erasure import erase
+from storage.erasure.erase import erase
 from tests.web.conftest import text_of
 from tests.web.people import Blind, Browser, People, body, hits, photo
 from trackers.records import Box

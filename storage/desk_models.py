@@ -43,6 +43,7 @@ class Recording(Base):
     __tablename__ = "recordings"
     __table_args__ = (
         Index(None, "camera", "start"),
+        Index(None, "end", "start", "camera"),
         UniqueConstraint("path"),
         {"sqlite_autoincrement": True},
     )

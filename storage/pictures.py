@@ -43,11 +43,12 @@ def newest_sighting(reader: StoreReader, cameras: Collection[str] | None = None)
 
     Runs that repeat another one do not count.
     """
-    found = select(func.max(Track.end)).join(Run, Run.id == Track.run).where(Run.rerun_of.is_(None))
+    found = select(Track.end).join(Run, Run.id == Track.run).where(Run.rerun_of.is_(None))
     if cameras is not None:
         found = found.where(Track.camera.in_(sorted(cameras)))
     with reader.connection() as connection:
-        newest: float | None = connection.execute(found).scalar()
+        last = found.order_by(Track.end.desc()).limit(1)
+        newest: float | None = connection.execute(last).scalar()
     return newest
 
 

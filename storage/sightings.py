@@ -34,12 +34,14 @@ def tracks_between(
         runs: runs to look at in any case, also those that repeat another.
         reruns: also those of every run that repeats another one (`replay --rerun`).
     """
+    # Sums keep SQLite from going through all tracks by id, or by run: few are of that time.
     found = selects.tracks(None, None, None).where(Track.start <= end, Track.end >= start)
+    found = found.order_by(None).order_by(Track.id + 0)
     if cameras is not None:
         found = found.where(Track.camera.in_(sorted(cameras)))
     if not reruns:
         first = select(Run.id).where(Run.rerun_of.is_(None) | Run.id.in_(sorted(runs)))
-        found = found.where(Track.run.in_(first))
+        found = found.where((Track.run + 0).in_(first))
     return [TrackRow(*row) for row in reader.stream(found)]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from reid.errors import DataError, SourceError
 from storage.footage.recorded_video import ROUNDING, RecordedPicture, decode, opened
-from storage.footage.recordings import RecordingRow, recordings
+from storage.footage.recordings import RecordingRow, recorded_cameras, recordings
 from storage.models import iso_text
 from storage.queries import StoreReader
 
@@ -80,7 +80,7 @@ class Footage:
     def recorded(self, start: float, end: float) -> list[str]:
         """The cameras with footage in [start, end], by id."""
         check_window(start, end)
-        return sorted({row.camera for row in recordings(self._reader, None, start, end)})
+        return recorded_cameras(self._reader, start, end)
 
     def trimmed(self, cameras: Sequence[str], span: Span) -> Span:
         """A stretch without what lies before and after all footage of it; as it is without any.

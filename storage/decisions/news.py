@@ -96,8 +96,9 @@ class DecisionNews:
         rows = (
             select(*_WORD)
             .join(Track, Track.id == LedgerEntry.track)
-            .where(LedgerEntry.decision > self._seen, Track.run == self._run)
-            .order_by(LedgerEntry.id)
+            # Sums keep SQLite from going through all the run's tracks, or all the ledger.
+            .where(LedgerEntry.decision > self._seen, Track.run + 0 == self._run)
+            .order_by(LedgerEntry.id + 0)
         )
         last = {row.track: _Word(*row) for row in connection.execute(rows)}
         for some in chunks(sorted(last)):

@@ -84,6 +84,18 @@ def recordings(
         return [row_of(row, media_of(reader)) for row in connection.execute(found)]
 
 
+def recorded_cameras(reader: StoreReader, start: float, end: float) -> list[str]:
+    """The cameras with a segment that touches [start, end] (UTC seconds), by id.
+
+    Raises:
+        StoreError: if the store cannot be read.
+    """
+    # Not DISTINCT: SQLite would go camera by camera, through rows of all times.
+    found = select(Recording.camera).where(Recording.end >= start, Recording.start <= end)
+    with reader.connection() as connection:
+        return sorted(set(connection.execute(found).scalars()))
+
+
 def media_of(reader: StoreReader) -> Path:
     """The media folder, absolute.
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import print_table
+from investigation.search.strangers import measure as measure_strangers
 from storage.decisions.decide import Decisions
 from storage.decisions.news import DecisionNews
 from storage.decisions.precision import precision
@@ -189,6 +190,12 @@ def measure(url: str, size: int) -> None:
         "erasure of one identity",
         lambda: erase(store, int(next(numbers)), "anna", "asked for"), WORK,
     )  # fmt: skip
+    time_of(
+        "the site's own strangers, nobody apart",
+        lambda: measure_strangers(reader, "model", 0.6),
+        WORK,
+        1,
+    )
     now = BEGIN + 86400 * DAYS
     keep = {"keep_gigabytes": None, "sweep": False, "now": now}
     time_of("retention, nothing to do", lambda: enforce(store, keep_days=31.0, **keep), WORK)  # type: ignore[arg-type]

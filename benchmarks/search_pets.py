@@ -37,6 +37,7 @@ from investigation.search.hit_pictures import write_hit
 from investigation.search.hits import Hit
 from investigation.search.photos import Person
 from investigation.search.queries import Query
+from investigation.search.strangers import measure
 from storage.queries import StoreReader
 from trackers.bodies import crop
 from trackers.records import Box
@@ -198,6 +199,19 @@ def search(reader: StoreReader, looks: Path | None) -> None:
         ("a right track", "hits@1", "hits@5"),
         [(name, score.at(1), score.at(5)) for name, score in scores.items()],
     )
+    site = measure(reader, desk.fingerprint, desk.model.config.gamma, fewest=1)
+    if site is not None:
+        print_table(
+            f"PETS, {len(site)} pairs of people seen at the same moment",
+            ("distance", "as near", "share", "at least", "the model's own"),
+            [
+                (at, there.as_near, there.share, there.at_least, chance.share(at))
+                for chance in [desk.model.chance]
+                if chance is not None
+                for at, _ in chance.points
+                for there in [site.at(at)]
+            ],
+        )
 
 
 def longest_track(desk: SearchDesk, owner: Mapping[int, int], visit: int) -> Query:

@@ -16,6 +16,7 @@ from investigation.search.gallery import StoreGallery
 from investigation.search.hits import Crowd, Hit, make_hit
 from investigation.search.photos import Person, find_people
 from investigation.search.queries import Query, from_identity, from_people, from_track
+from investigation.search.strangers import SiteStrangers, measure
 from reid.errors import ConfigError, FingerprintMismatch
 from reid.explain.explanation import Explainer, ImageEvidence, PairEvidence, pair_evidence
 from reid.records import PartEmbeddings
@@ -64,6 +65,8 @@ class SearchDesk:
         self._explainer = model
         self._detector: Detector | None = None
         self._gallery: StoreGallery | None = None
+        self._strangers: SiteStrangers | None = None
+        self._measured = -1  # tracklets in the gallery when the strangers were measured
 
     # ---- the model -----------------------------------------------------------------------------
 
@@ -160,7 +163,8 @@ class SearchDesk:
         left_out = query.tracks | self._ruled_out(query)
         found = gallery.search(probe, top + len(left_out), filters)[0]
         chosen = [match.track for match in found if match.track not in left_out]
-        return self._hits(probe, chosen[:top], gallery.count(filters))
+        here = self._site(len(gallery))
+        return self._hits(probe, chosen[:top], gallery.count(filters), here, query.weights)
 
     def unsearched(self) -> tuple[str, ...]:
         """Fingerprints of other models whose embeddings the store may hold: not searched."""
@@ -180,7 +184,23 @@ class SearchDesk:
             tracks.update(row.id for row in self.reader.tracks(identity=other))
         return tracks
 
-    def _hits(self, probe: PartEmbeddings, tracks: Sequence[int], searched: int) -> list[Hit]:
+    def _site(self, size: int) -> SiteStrangers | None:
+        """The strangers of the site, measured again when the gallery has grown by a quarter."""
+        with self._lock:
+            if not 0.8 * size <= self._measured <= size:
+                gamma = self.model.config.gamma
+                self._strangers = measure(self.reader, self.fingerprint, gamma)
+                self._measured = size
+            return self._strangers
+
+    def _hits(
+        self,
+        probe: PartEmbeddings,
+        tracks: Sequence[int],
+        searched: int,
+        here: SiteStrangers | None,
+        weights: Sequence[float] | None,
+    ) -> list[Hit]:
         """Measure the chosen again, in double precision, part by part."""
         stored = self.reader.embeddings(fingerprint=self.fingerprint, tracks=tracks)
         if stored is None:
@@ -199,7 +219,8 @@ class SearchDesk:
         def crowd(pair: PairEvidence) -> Crowd | None:
             if chance is None:
                 return None
-            return Crowd(searched, chance.share(pair.distance), chance.is_bound(pair.distance))
+            together = None if here is None else here.at(pair.distance, weights)
+            return Crowd.of(searched, pair.distance, chance, together)
 
         return [
             make_hit(rank, rows[track], pairs[track], best.get(track), crowd(pairs[track]))

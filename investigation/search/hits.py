@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from investigation.search.strangers import Together
+from reid.chance import Chance
 from reid.explain.explanation import MIN_SHARED, PairEvidence, PartEvidence
 from storage.models import iso_text
 from storage.records import ExemplarRow, TrackRow
@@ -30,11 +32,21 @@ class Crowd:
         searched: tracks that passed the filters.
         share: of the pairs of different people, how many are as near as this one or nearer.
         at_most: whether that is no more than an upper bound.
+        here: what people of the site itself say; None where too few were seen together.
     """
 
     searched: int
     share: float
     at_most: bool = False
+    here: Together | None = None
+
+    @classmethod
+    def of(cls, searched: int, distance: float, chance: Chance, here: Together | None) -> Crowd:
+        """What the model's strangers say, or the site's own where these are surely nearer."""
+        share, bound = chance.share(distance), chance.is_bound(distance)
+        if here is not None and here.at_least > share:
+            return cls(searched, here.share, False, here)
+        return cls(searched, share, bound, here)
 
     @property
     def strangers(self) -> float:
@@ -45,11 +57,13 @@ class Crowd:
         """In a sentence."""
         about = "At most" if self.at_most else "About"
         rate = f"{about} 1 in {_rounded(1 / self.share)} different people comes as near"
+        here = "" if self.here is None else f" {self.here}"
         if self.strangers < 0.95:
-            return f"{rate}; among the {self.searched:,} tracks searched that is less than one."
+            less = f"among the {self.searched:,} tracks searched that is less than one."
+            return f"{rate}; {less}{here}"
         return (
             f"{rate}: among the {self.searched:,} tracks searched {about.lower()} "
-            f"{_rounded(self.strangers)} may be strangers."
+            f"{_rounded(self.strangers)} may be strangers.{here}"
         )
 
 
@@ -137,6 +151,9 @@ class Hit:
             "verdict": str(self.verdict),
             "searched": None if self.crowd is None else self.crowd.searched,
             "strangers": None if self.crowd is None else float(f"{self.crowd.strangers:.3g}"),
+            "seen_together": None
+            if self.crowd is None or self.crowd.here is None
+            else {"pairs": self.crowd.here.pairs, "as_near": self.crowd.here.as_near},
             "why": self.why,
             "parts": [
                 {
@@ -215,8 +232,8 @@ def judge(
     said = "" if crowd is None else f" {crowd}"
     if pair.distance < sure and crowd is not None and crowd.share > SELDOM:
         return HitVerdict.POSSIBLE, (
-            f"Looks alike in what both show ({at}, below {sure:.3f}), but there are scenes where "
-            f"that is not rare enough to be strong.{said}"
+            f"Looks alike in what both show ({at}, below {sure:.3f}), but {_place(crowd)} that is "
+            f"not rare enough to be strong.{said}"
         )
     if pair.distance < sure and crowd is not None and crowd.strangers >= 1:
         return HitVerdict.POSSIBLE, (
@@ -236,6 +253,11 @@ def judge(
     return HitVerdict.CANNOT_TELL, (
         f"Both show the same parts, and these differ: {at}, {possible:.3f} or more.{_where(pair)}"
     )
+
+
+def _place(crowd: Crowd) -> str:
+    here = crowd.here is not None and crowd.share == crowd.here.share
+    return "on this site" if here else "there are scenes where"
 
 
 def _where(pair: PairEvidence) -> str:

@@ -148,7 +148,8 @@ def test_a_hit_says_what_is_shown(desk: SearchDesk) -> None:
     found = hit.as_json()
     assert list(found) == [
         "rank", "track", "identity", "camera", "place", "start", "end", "time", "box", "distance",
-        "support", "shared", "verdict", "searched", "strangers", "why", "parts", "picture",
+        "support", "shared", "verdict", "searched", "strangers", "seen_together", "why", "parts",
+        "picture",
     ]  # fmt: skip
     assert found["start"] == "2023-11-14T22:14:30.250000Z"
     assert found["time"] == "2023-11-14T22:14:30.250000Z"  # of frame 700, the better picture

@@ -1,0 +1,127 @@
+"""How near strangers come on this site: measured on people who stood before a camera together."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import betaincinv
+
+from reid.distances import rescore, tensors
+from reid.records import PartEmbeddings
+from storage.queries import StoreReader
+from storage.together import seen_together
+
+MOST, FEWEST = 2_000, 100  # pairs; with fewer nothing is said
+_CHUNK = 500
+_MASKS = 16  # of the parts, whose distances are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What the site's own pairs of strangers say about a distance.
+
+    Attributes:
+        pairs: of people who stood before one camera at the same moment.
+        as_near: how many of them are as near as that, or nearer.
+    """
+
+    pairs: int
+    as_near: int
+
+    @property
+    def share(self) -> float:
+        """Of the pairs, 0..1."""
+        return self.as_near / self.pairs
+
+    @property
+    def at_least(self) -> float:
+        """The lower end of the 95 % interval of that share (Clopper and Pearson 1934).
+
+        Exact, so that a single pair, which may be a mirror or a box of half a person, says little.
+        """
+        if not self.as_near:
+            return 0.0
+        return float(betaincinv(self.as_near, self.pairs - self.as_near + 1, 0.025))
+
+    def __str__(self) -> str:
+        """In a sentence."""
+        return (
+            f"On these cameras {self.as_near} of {self.pairs:,} pairs of people who were seen at "
+            f"the same moment {'comes' if self.as_near == 1 else 'come'} as near."
+        )
+
+
+class SiteStrangers:
+    """Pairs of different people of one site, and how near they come.
+
+    Args:
+        one: embeddings of the pairs' first, N of them; pooled tracks.
+        other: of their second.
+        gamma: of Eq. 15.
+    """
+
+    def __init__(self, one: PartEmbeddings, other: PartEmbeddings, gamma: float) -> None:
+        self._one, self._other, self._gamma = one, other, gamma
+        self._rising: dict[tuple[float, ...] | None, list[float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._one)
+
+    def at(self, distance: float, weights: Sequence[float] | None = None) -> Together:
+        """What they say about a distance, of a search that trusts the parts by `weights`."""
+        key = None if weights is None else tuple(weights)
+        if key not in self._rising:
+            if len(self._rising) > _MASKS:
+                self._rising.clear()
+            self._rising[key] = self._measure(key)
+        return Together(len(self), bisect_right(self._rising[key], distance))
+
+    def _measure(self, weights: tuple[float, ...] | None) -> list[float]:
+        """Their distances (Eq. 15), rising."""
+        found: list[float] = []
+        for begin in range(0, len(self), _CHUNK):
+            one, other = (e[begin : begin + _CHUNK] for e in (self._one, self._other))
+            if weights is not None:
+                one = replace(one, quality=one.quality * np.asarray(weights, np.float32))
+            # (N, 1, ...): N queries, each with its own one candidate.
+            parts_a, global_a, quality_a = (x[:, None] for x in tensors(one))
+            parts_b, global_b, quality_b = (x[:, None] for x in tensors(other))
+            distances = rescore(
+                parts_a, global_a, quality_a, parts_b, global_b, quality_b, self._gamma
+            )
+            found += distances.flatten().tolist()
+        return sorted(found)
+
+
+def measure(
+    reader: StoreReader, fingerprint: str, gamma: float, most: int = MOST, fewest: int = FEWEST
+) -> SiteStrangers | None:
+    """Find the site's pairs of strangers; None with fewer than `fewest`.
+
+    The tracks' own pooled embeddings are compared. A photo's is not pooled, so it is noisier and
+    its distances are larger, to everybody.
+
+    Args:
+        reader: the store.
+        fingerprint: of the model.
+        gamma: of Eq. 15.
+        most: pairs to look at.
+        fewest: pairs that say something.
+
+    Raises:
+        StoreError: if the store cannot be read.
+    """
+    pairs = seen_together(reader, fingerprint, most)
+    tracks = sorted({track for pair in pairs for track in pair})
+    stored = reader.embeddings(fingerprint=fingerprint, tracks=tracks) if tracks else None
+    if stored is None:
+        return None
+    row = {int(track): at for at, track in enumerate(stored.tracks)}
+    there = [(row[a], row[b]) for a, b in pairs if a in row and b in row]  # erased meanwhile
+    if len(there) < fewest:
+        return None
+    one, other = (stored.embeddings[np.array(side)] for side in zip(*there, strict=True))
+    return SiteStrangers(one, other, gamma)

@@ -202,7 +202,7 @@ def search(reader: StoreReader, looks: Path | None) -> None:
     site = measure(reader, desk.fingerprint, desk.model.config.gamma, fewest=1)
     if site is not None:
         print_table(
-            f"PETS, {len(site)} pairs of people seen at the same moment",
+            f"PETS, {len(site.distances())} pairs of people seen at the same moment",
             ("distance", "as near", "share", "at least", "the model's own"),
             [
                 (at, there.as_near, there.share, there.at_least, chance.share(at))

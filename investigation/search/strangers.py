@@ -10,7 +10,6 @@ import numpy as np
 from scipy.special import betaincinv
 
 from reid.distances import rescore, tensors
-from reid.records import PartEmbeddings
 from storage.queries import StoreReader
 from storage.together import seen_together
 
@@ -57,33 +56,55 @@ class Together:
 class SiteStrangers:
     """Pairs of different people of one site, and how near they come.
 
+    Only distances are kept: a look that was erased from the store is not here either.
+
     Args:
-        one: embeddings of the pairs' first, N of them; pooled tracks.
-        other: of their second.
+        reader: the store; must stay open.
+        fingerprint: of the model.
         gamma: of Eq. 15.
+        pairs: of tracks.
     """
 
-    def __init__(self, one: PartEmbeddings, other: PartEmbeddings, gamma: float) -> None:
-        self._one, self._other, self._gamma = one, other, gamma
+    def __init__(
+        self, reader: StoreReader, fingerprint: str, gamma: float, pairs: Sequence[tuple[int, int]]
+    ) -> None:
+        self._reader, self._fingerprint, self._gamma = reader, fingerprint, gamma
+        self._pairs = tuple(pairs)
         self._rising: dict[tuple[float, ...] | None, list[float]] = {}
 
-    def __len__(self) -> int:
-        return len(self._one)
+    def distances(self, weights: Sequence[float] | None = None) -> Sequence[float]:
+        """Eq. 15 of each pair, rising, where a search trusts the parts by `weights`.
 
-    def at(self, distance: float, weights: Sequence[float] | None = None) -> Together:
-        """What they say about a distance, of a search that trusts the parts by `weights`."""
+        Raises:
+            StoreError: if the store cannot be read.
+        """
         key = None if weights is None else tuple(weights)
         if key not in self._rising:
             if len(self._rising) > _MASKS:
                 self._rising.clear()
             self._rising[key] = self._measure(key)
-        return Together(len(self), bisect_right(self._rising[key], distance))
+        return self._rising[key]
+
+    def at(self, distance: float, weights: Sequence[float] | None = None) -> Together:
+        """What they say about a distance, of a search that trusts the parts by `weights`.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
+        rising = self.distances(weights)
+        return Together(len(rising), bisect_right(rising, distance))
 
     def _measure(self, weights: tuple[float, ...] | None) -> list[float]:
-        """Their distances (Eq. 15), rising."""
+        tracks = sorted({track for pair in self._pairs for track in pair})
+        stored = self._reader.embeddings(fingerprint=self._fingerprint, tracks=tracks)
+        if stored is None:
+            return []
+        row = {int(track): at for at, track in enumerate(stored.tracks)}
+        there = [(row[a], row[b]) for a, b in self._pairs if a in row and b in row]
         found: list[float] = []
-        for begin in range(0, len(self), _CHUNK):
-            one, other = (e[begin : begin + _CHUNK] for e in (self._one, self._other))
+        for begin in range(0, len(there), _CHUNK):
+            rows = np.array(there[begin : begin + _CHUNK])
+            one, other = stored.embeddings[rows[:, 0]], stored.embeddings[rows[:, 1]]
             if weights is not None:
                 one = replace(one, quality=one.quality * np.asarray(weights, np.float32))
             # (N, 1, ...): N queries, each with its own one candidate.
@@ -105,7 +126,7 @@ def measure(
     its distances are larger, to everybody.
 
     Args:
-        reader: the store.
+        reader: the store; must stay open.
         fingerprint: of the model.
         gamma: of Eq. 15.
         most: pairs to look at.
@@ -115,13 +136,7 @@ def measure(
         StoreError: if the store cannot be read.
     """
     pairs = seen_together(reader, fingerprint, most)
-    tracks = sorted({track for pair in pairs for track in pair})
-    stored = reader.embeddings(fingerprint=fingerprint, tracks=tracks) if tracks else None
-    if stored is None:
+    if len(pairs) < fewest:
         return None
-    row = {int(track): at for at, track in enumerate(stored.tracks)}
-    there = [(row[a], row[b]) for a, b in pairs if a in row and b in row]  # erased meanwhile
-    if len(there) < fewest:
-        return None
-    one, other = (stored.embeddings[np.array(side)] for side in zip(*there, strict=True))
-    return SiteStrangers(one, other, gamma)
+    strangers = SiteStrangers(reader, fingerprint, gamma, pairs)
+    return strangers if len(strangers.distances()) >= fewest else None

@@ -50,12 +50,6 @@ def stand_in_a_row(url: str, embedded: PartEmbeddings) -> None:
         store.finish_run(run)
 
 
-def stored(embedded: PartEmbeddings) -> PartEmbeddings:
-    """As a store gives it back."""
-    numbers = (embedded.parts, embedded.global_parts, embedded.quality)
-    return PartEmbeddings(*(x.astype(np.float16) for x in numbers), embedded.fingerprint)
-
-
 def plain(one: PartEmbeddings, other: PartEmbeddings, weights: tuple[float, ...]) -> list[float]:
     """Eq. 15 of each pair, rising, one number at a time, from what the store keeps (fp16)."""
     found = []
@@ -72,15 +66,24 @@ def plain(one: PartEmbeddings, other: PartEmbeddings, weights: tuple[float, ...]
 
 
 @pytest.mark.parametrize("weights", [None, (1.0, 1.0, 0.5, 0.0, 0.0, 0.0)])
-def test_shares_are_those_of_a_plain_loop(weights: tuple[float, ...] | None) -> None:
-    everybody = people(1_300, "m")
-    one, other = everybody[:650], everybody[650:]
-    expected = plain(one, other, weights or (1.0,) * K)
-    here = SiteStrangers(stored(one), stored(other), GAMMA)
-    for at in (0, 1, 10, 324, 649):
-        between = (expected[at] + expected[min(at + 1, 649)]) / 2
-        assert here.at(between, weights) == Together(650, min(at + 1, 650) if at < 649 else 650)
-    assert here.at(expected[0] - 1e-4, weights).as_near == 0
+def test_shares_are_those_of_a_plain_loop(
+    tmp_path: Path, weights: tuple[float, ...] | None
+) -> None:
+    everybody = people(700, "m")
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    stand_in_a_row(url, everybody)
+    pairs = [(track, track + 1) for track in range(1, 700)]
+    expected = plain(everybody[:-1], everybody[1:], weights or (1.0,) * K)
+    with Store.open(url) as store:
+        here = SiteStrangers(store.reader(), "m", GAMMA, pairs)
+        assert here.distances(weights) == pytest.approx(expected, abs=1e-5)
+        for near in (1, 2, 300, 698):
+            between = (expected[near - 1] + expected[near]) / 2
+            assert here.at(between, weights) == Together(699, near)
+        assert here.at(expected[0] - 1e-4, weights).as_near == 0
+        # Who was erased since is in no new measure.
+        gone = SiteStrangers(store.reader(), "m", GAMMA, [*pairs, (1, 9_000)])
+        assert len(gone.distances(weights)) == 699
 
 
 def test_a_store_measures_its_own(tmp_path: Path) -> None:
@@ -91,10 +94,10 @@ def test_a_store_measures_its_own(tmp_path: Path) -> None:
         reader = store.reader()
         here = measure(reader, "m", GAMMA)
         assert here is not None
-        assert 100 <= len(here) <= 120  # 60 people, four partners each, at most
+        assert 100 <= len(here.distances()) <= 120  # 60 people, four partners each, at most
         assert measure(reader, "m", GAMMA, most=50) is None
         assert measure(reader, "m", GAMMA, fewest=121) is None
-        assert here.at(2.0) == Together(len(here), len(here))
+        assert here.at(2.0) == Together(len(here.distances()), len(here.distances()))
 
 
 def test_the_bound_is_the_exact_one() -> None:
@@ -137,7 +140,8 @@ def test_a_hit_tells_what_the_site_says(tmp_path: Path) -> None:
         assert nearest.as_json()["seen_together"] == {"pairs": pairs, "as_near": 0}
         assert f"0 of {pairs} pairs of people who were seen at the same moment" in nearest.why
         # A site where everybody wears the same.
-        desk._strangers = SiteStrangers(everybody[1:30], everybody[1:30], model.config.gamma)
+        same = [(track, track) for track in range(1, 60)]
+        desk._strangers = SiteStrangers(store.reader(), model.fingerprint, GAMMA, same)
         [nearest, *_] = desk.search(query)
         assert nearest.verdict == "possible"
         assert "but on this site that is not rare enough to be strong" in nearest.why

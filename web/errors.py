@@ -66,6 +66,12 @@ async def answer(request: Request, error: Exception) -> Response:
     )
 
 
+def status_of(error: CrosscamError) -> int:
+    """503 where the server has no model to work with, 422 where what was asked cannot be done."""
+    no_model = isinstance(error, ModelError) and not isinstance(error, FingerprintMismatch)
+    return 503 if no_model else 422
+
+
 def _explain(request: Request, error: Exception) -> tuple[int, str]:
     """Status and sentence; looks after the store when it was the store's error."""
     if isinstance(error, StoreError):
@@ -74,10 +80,8 @@ def _explain(request: Request, error: Exception) -> tuple[int, str]:
             return 422, str(error)
         desk.report(str(error))
         return 503, AWAY
-    if isinstance(error, ModelError) and not isinstance(error, FingerprintMismatch):
-        return 503, str(error)
     if isinstance(error, CrosscamError):
-        return 422, str(error)
+        return status_of(error), str(error)
     if isinstance(error, RequestValidationError):
         return 422, "; ".join(_field(problem) for problem in error.errors())
     if isinstance(error, HTTPException | StarletteHTTPException):

@@ -64,7 +64,7 @@ def test_preprocessing_is_rgb_imagenet(weights):
     model, _ = load_model(weights)
     with torch.inference_mode():
         expected = model(torch.tensor(x, dtype=torch.float32).permute(2, 0, 1)[None])
-    got = embedder(weights, backend="torch").embed([image])
+    got = embedder(weights, backend="torch", precision="float32").embed([image])
     np.testing.assert_allclose(got.parts, expected.parts.numpy(), atol=1e-4)
 
 

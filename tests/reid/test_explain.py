@@ -135,7 +135,9 @@ def test_two_models_are_not_compared():
 def test_the_explainer_sees_what_the_embedder_sees(weights):
     crop = photo(size=(200, 70))
     seen = Explainer.from_weights(str(weights), "cpu").image(crop)
-    settings = EmbeddingSettings(weights=str(weights), backend="torch", device="cpu")
+    settings = EmbeddingSettings(
+        weights=str(weights), backend="torch", device="cpu", precision="float32"
+    )
     expected = Embedder.from_settings(settings).embed([crop])
     np.testing.assert_allclose(seen.embedding.parts, expected.parts, atol=1e-4)
     np.testing.assert_allclose(seen.embedding.quality, expected.quality, atol=1e-5)

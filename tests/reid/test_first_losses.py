@@ -19,7 +19,8 @@ FIRST = {
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_first_losses(tmp_path, optimizer):
+def test_first_losses(tmp_path, optimizer, monkeypatch):
+    monkeypatch.setattr("reid.training.train.has_fast_bfloat16", lambda device: False)
     people = paint_people(tmp_path / "people", people=4, images=4)
     config = tiny(
         epochs=3, ids_per_batch=4, images_per_id=4, optimizer=optimizer, lr=1e-5, erase=0.5,

@@ -11,6 +11,7 @@ from investigation.search.desk import MOST, described
 from reid.errors import CrosscamError, ModelError
 from storage.sightings import tracks_by_id
 from web.access import Investigator, Visitor
+from web.errors import status_of
 from web.ids import InForm, InQuery
 from web.pages import page
 from web.room import SearchRoom, TheRoom
@@ -204,7 +205,7 @@ def _form(
     identity: int | None = None,
     query: str = "",
 ) -> Response:
-    status = 200 if error is None else 500 if isinstance(error, ModelError) else 422
+    status = 200 if error is None else status_of(error)
     pictures = []
     if track is not None:
         rows = tracks_by_id(who.desk.reader, [track])

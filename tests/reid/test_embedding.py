@@ -10,6 +10,7 @@ import torch
 
 from reid.embedding import Embedder, list_images
 from reid.errors import DataError, FingerprintMismatch, ModelError
+from reid.hardware import cpu_has_bfloat16
 from reid.network.checkpoint import save_model
 from reid.network.config import ModelConfig
 from reid.network.qpm import QPM
@@ -154,3 +155,14 @@ def test_embed_command_names_a_broken_picture(tmp_path, weights):
     assert result.returncode == 2
     assert "bad.jpg: not an image that can be decoded" in result.stderr
     assert not (tmp_path / "o.npz").exists()
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU emulates bfloat16")
+def test_bfloat16_moves_an_embedding_little(weights):
+    """8 bits through a whole network: what counts is the distance that it makes."""
+    exact = embedder(weights, backend="torch", precision="float32").embed(crops())
+    half = embedder(weights, backend="torch", precision="bfloat16").embed(crops())
+    for one, other in ((exact.parts, half.parts), (exact.global_parts, half.global_parts)):
+        norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+        assert (1 - (one * other).sum(-1) / norms).max() < 2e-3
+    np.testing.assert_allclose(half.quality, exact.quality, atol=0.02)

@@ -22,7 +22,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,6 +48,7 @@ from trackers.tracklets import CROP_MARGIN, covered_share
 PERSON = {19: 1, 13: 2, 11: 3, 12: 4, 9: 5, 10: 6, 14: 8, 15: 8, 18: 8}
 AROUND = 20.0  # seconds around the photo: somebody was there a moment ago
 FPS = 10
+CROPS = 3  # of a query of several
 OVERLAP = 0.5  # intersection over union at which a stored box is a ground-truth one
 Truth = dict[int, dict[int, Box]]  # frame, from 0 -> person -> box
 
@@ -79,18 +80,24 @@ def owners(reader: StoreReader, camera: str, truth: Truth) -> dict[int, int]:
     return found
 
 
-def best_moments(truth: Truth, width: int, height: int) -> dict[int, tuple[int, Box]]:
-    """Person -> frame and box of the largest whole, uncovered view; largest of all else."""
-    best: dict[int, tuple[tuple[bool, float], int, Box]] = {}
+def best_moments(truth: Truth, width: int, height: int) -> dict[int, list[tuple[int, Box]]]:
+    """Person -> frame and box of the largest whole, uncovered view, else the largest; then the
+    next best ones that lie a second from those before.
+    """
+    views: dict[int, list[tuple[tuple[bool, float], int, Box]]] = {}
     for frame, boxes in truth.items():
         for person, box in boxes.items():
             others = [b for p, b in boxes.items() if p != person]
             whole = box.left > 2 and box.top > 2 and box.right < width - 2
             clear = whole and box.bottom < height - 2 and covered_share(box, others) < 0.05
-            score = (clear, box.area)
-            if person not in best or score > best[person][0]:
-                best[person] = (score, frame, box)
-    return {person: (frame, box) for person, (_, frame, box) in best.items()}
+            views.setdefault(person, []).append(((clear, box.area), frame, box))
+    best: dict[int, list[tuple[int, Box]]] = {}
+    for person, found in views.items():
+        chosen = best.setdefault(person, [])
+        for _, frame, box in sorted(found, key=lambda view: (view[0], -view[1]), reverse=True):
+            if len(chosen) < CROPS and all(abs(frame - other) >= FPS for other, _ in chosen):
+                chosen.append((frame, box))
+    return best
 
 
 def frames(video: Path) -> Iterator[NDArray[np.uint8]]:
@@ -152,7 +159,7 @@ def search(reader: StoreReader, looks: Path | None) -> None:
     video = need("footage", "pets_left.mp4")
     first = next(frames(video))
     moments = best_moments(truth["left"], first.shape[1], first.shape[0])
-    wanted = {moments[p][0] for p in both}
+    wanted = {frame for p in both for frame, _ in moments[p]}
     pictures = {i: image for i, image in enumerate(frames(video)) if i in wanted}
     begins = min(t.start for t in reader.tracks())
     desk = SearchDesk(reader)
@@ -164,12 +171,32 @@ def search(reader: StoreReader, looks: Path | None) -> None:
         "by person, query: longest left track",
     )  # fmt: skip
     scores = {name: Score([]) for name in names}
+    tries: dict[str, tuple[Score, Score]] = {}
     rows = []
     for visit in both:
         person = PERSON.get(visit, visit)
-        frame, box = moments[visit]
-        query = desk.from_people([person_of(pictures[frame], box, f"visit {visit}")])
+        frame, box = moments[visit][0]
+        looks_of = [person_of(pictures[f], b, f"visit {visit}") for f, b in moments[visit]]
+        query = desk.from_people(looks_of[:1])
         hits = desk.search(query, right, 50)
+        mirrored = replace(looks_of[0], crop=np.ascontiguousarray(looks_of[0].crop[:, ::-1]))
+        others = {
+            "the crop": hits,
+            "the crop and its mirror image": desk.search(
+                desk.from_people([looks_of[0], mirrored]), right, 50
+            ),
+            f"the {CROPS} best crops, a second apart": desk.search(
+                desk.from_people(looks_of), right, 50
+            ),
+            "the crop, parts alone (gamma = 1)": again(hits, lambda h: h.pair.part_distance),
+            "the crop, global features alone (gamma = 0)": again(
+                hits, lambda h: h.pair.global_distance
+            ),
+        }
+        for name, found_by in others.items():
+            by_id, by_person = tries.setdefault(name, (Score([]), Score([])))
+            by_id.ranks.append(first_right(found_by, owner, visit))
+            by_person.ranks.append(first_right(found_by, same(owner), person))
         at = begins + frame / FPS
         close = desk.search(query, replace(right, start=at - AROUND, end=at + AROUND), 50)
         crops = shown(hits, truth["right"])
@@ -199,6 +226,14 @@ def search(reader: StoreReader, looks: Path | None) -> None:
         ("a right track", "hits@1", "hits@5"),
         [(name, score.at(1), score.at(5)) for name, score in scores.items()],
     )
+    print_table(
+        "PETS, other queries",
+        ("query", "by id: hits@1", "hits@5", "by person: hits@1", "hits@5"),
+        [
+            (name, *(score.at(n) for score in both_scores for n in (1, 5)))
+            for name, both_scores in tries.items()
+        ],
+    )
     site = measure(reader, desk.fingerprint, desk.model.config.gamma, fewest=1)
     if site is not None:
         print_table(
@@ -212,6 +247,12 @@ def search(reader: StoreReader, looks: Path | None) -> None:
                 for there in [site.at(at)]
             ],
         )
+
+
+def again(hits: Sequence[Hit], distance: Callable[[Hit], float]) -> list[Hit]:
+    """The same hits in another order."""
+    ordered = sorted(hits, key=distance)
+    return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, 1)]
 
 
 def longest_track(desk: SearchDesk, owner: Mapping[int, int], visit: int) -> Query:

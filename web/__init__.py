@@ -10,6 +10,7 @@
     room.py      the model, detector and gallery of the searches, loaded in the background
     searching.py a search as pages and programs ask for it; shelf.py: what of it is remembered
     deciding.py  a decision, checked against what its maker may see
+    ways.py      the way of an identity or a track, as far as a visitor may see it
     player.py    what the player plays; jobs.py: clips and exports, made in the background
     played.py    what somebody is playing: one audit row, not one a piece
     watch.py, cases.py  watches, alerts and cases, as far as a visitor may see them
@@ -25,7 +26,7 @@ Conventions:
 - What is seen, searched, played, exported or decided is written down: `who.note("search",
   "3 photos", reason, details)`. Decisions, which write their own row, get `who.name`.
 - Errors are raised, not caught: `CrosscamError` becomes 422 with its message (503 for a
-  `StoreError` while the store cannot be reached), `HTTPException(404, "there is no track 12")`
+  `StoreError` while the store cannot be reached, and for a model that cannot be loaded), `HTTPException(404, "there is no track 12")`
   the rest. Catch one only to show it beside its form.
 - A form is a plain POST that answers 303, or a page with status 422 and `problem`; it carries
   `<input type="hidden" name="csrf" value="{{ csrf }}">`. htmx sends the token by itself, as a

@@ -26,8 +26,8 @@ Conventions:
 - What is seen, searched, played, exported or decided is written down: `who.note("search",
   "3 photos", reason, details)`. Decisions, which write their own row, get `who.name`.
 - Errors are raised, not caught: `CrosscamError` becomes 422 with its message (503 for a
-  `StoreError` while the store cannot be reached, and for a model that cannot be loaded), `HTTPException(404, "there is no track 12")`
-  the rest. Catch one only to show it beside its form.
+  `StoreError` while the store cannot be reached, and for a model that cannot be loaded),
+  `HTTPException(404, "there is no track 12")` the rest. Catch one only to show it beside its form.
 - A form is a plain POST that answers 303, or a page with status 422 and `problem`; it carries
   `<input type="hidden" name="csrf" value="{{ csrf }}">`. htmx sends the token by itself, as a
   header. File uploads are `UploadFile`; the gate has limited the body (30 MB) before.

@@ -19,6 +19,7 @@ from reid.network.config import MEAN, STD
 from reid.training.config import TrainConfig
 
 ERASE_TRIES = 20
+COARSE = (0.5, 0.4, 0.3, 0.25)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -50,6 +51,9 @@ def augment(
         images = pad_and_crop(images, shift, config.crop_padding)
     if config.jitter:
         images = colour_jitter(images, colour, config.jitter)
+    if config.coarse:
+        u = torch.rand(n, 2, generator=generator).to(images.device, non_blocking=True)
+        images = coarsen(images, u[:, 1], u[:, 0] < config.coarse)
     covered = images.new_zeros(n, 1, *images.shape[2:], dtype=torch.bool)
     if config.paste:
         images, where = paste_occluder(images, paste, config.paste)
@@ -81,6 +85,18 @@ def colour_jitter(images: Tensor, u: Tensor, strength: float) -> Tensor:
     contrast, brightness, gains = 1 + change[:, :1], 1 + change[:, 1:2], 1 + change[:, 2:] / 2
     mean = images.mean((1, 2, 3), keepdim=True)
     return (((images - mean) * contrast + mean) * brightness * gains).clamp(0, 1)
+
+
+def coarsen(images: Tensor, u: Tensor, chosen: Tensor) -> Tensor:
+    """Leave the `chosen` only a half to a quarter of their pixels a side. `u` (N,): which share."""
+    size = images.shape[2:]
+    which = torch.where(chosen, _whole(u * len(COARSE)), -1).view(-1, 1, 1, 1)
+    for number, share in enumerate(COARSE):
+        small = [max(1, round(length * share)) for length in size]
+        few = F.interpolate(images, small, mode="bilinear", antialias=True, align_corners=False)
+        again = F.interpolate(few, size, mode="bilinear", align_corners=False)
+        images = torch.where(which == number, again, images)
+    return images
 
 
 def paste_occluder(images: Tensor, u: Tensor, chance: float) -> tuple[Tensor, Tensor]:

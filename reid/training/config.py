@@ -110,6 +110,14 @@ class TrainConfig(StrictModel):
     jitter: float = Field(
         default=0.0, ge=0, le=1, title="Colour jitter", description="Strength; none in the paper."
     )
+    coarse: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        title="Few pixels",
+        description="Chance that an image is made of a half to a quarter of its pixels a side, as "
+        "a far camera sees people; none in the paper.",
+    )
     crop_padding: int = Field(
         default=0, ge=0, le=64, title="Pad and crop", description="Pixels; none in the paper."
     )

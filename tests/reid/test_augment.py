@@ -10,8 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reid.network.config import MEAN
 from reid.training.augment import (
+    COARSE,
     augment,
     border_patches,
+    coarsen,
     colour_jitter,
     free_patches,
     inside,
@@ -52,6 +54,27 @@ def test_pad_and_crop_shifts(images, generator):
         padded = torch.zeros(3, H + 6, W + 6)
         padded[:, 3 : 3 + H, 3 : 3 + W] = images[i]
         assert torch.equal(shifted[i], padded[:, top : top + H, left : left + W])
+
+
+def test_few_pixels_stay_of_the_chosen(images):
+    """Each image by itself, by the share that its own number says."""
+    images = images.mean((2, 3), keepdim=True) + 0.5 * (images - 0.5)
+    u, chosen = torch.linspace(0, 0.999, N), torch.arange(N) % 3 != 1
+    coarse = coarsen(images, u, chosen)
+    for i in range(N):
+        if not chosen[i]:
+            assert torch.equal(coarse[i], images[i])
+            continue
+        share = COARSE[int(u[i] * len(COARSE))]
+        small = (max(1, round(H * share)), max(1, round(W * share)))
+        few = torch.nn.functional.interpolate(
+            images[i][None], small, mode="bilinear", antialias=True
+        )
+        again = torch.nn.functional.interpolate(few, (H, W), mode="bilinear")[0]
+        torch.testing.assert_close(coarse[i], again)
+        # What is gone is detail: the mean stays, the spread between neighbours does not.
+        torch.testing.assert_close(coarse[i].mean(), images[i].mean(), atol=0.03, rtol=0)
+        assert coarse[i].diff(dim=-1).abs().mean() < 0.7 * images[i].diff(dim=-1).abs().mean()
 
 
 def test_jitter_stays_a_picture_and_0_5_changes_nothing(images, generator):

@@ -22,6 +22,7 @@
   const OFF = 0.15;         // seconds a playing video may be off the clock
   const NEAR = 0.3;         // seconds between two pictures that still count as one stretch
   const WAITED = 2.0;       // seconds it may be ahead and is waited for; farther, it is brought back
+  const TAIL = 0.6, KEPT = 700;  // seconds before a gap, and ms of waiting there
   const STALL = 2.0;        // seconds without a frame of the page for which the videos played on
   const PATIENCE = 20000;   // ms that the clock waits for a video before it goes on without it
   const AGAIN = 3000;       // ms until the server is asked again after it did not answer
@@ -49,6 +50,7 @@
       this.broken = "";             // why it will never play
       this.first = true;            // the next piece is the first after a jump
       this.length = PIECE;
+      this.back = this.asked = 0;   // seconds that are shown too early at the end of a stretch; since when
       this.hevc = !!Source && HEVC.every((coding) => Source.isTypeSupported(`video/mp4; codecs="${coding}"`));
       this.video.addEventListener("error", () => this.refuse("the video cannot be played"));
       this.loadBoxes();
@@ -210,6 +212,7 @@
     // Brings the video to the clock; true if it shows that moment (or never will).
     follow(seeked) {
       if (seeked && !this.around(now)) this.first = true;
+      if (seeked) { this.back = 0; this.asked = performance.now(); }
       this.pump();
       const there = has(this.footage, now);
       this.nothing.hidden = there;
@@ -223,7 +226,10 @@
         this.state.textContent = "the footage cannot be read";
         return true;
       }
-      const wanted = Math.min(Math.max(now, range[0] + 0.001), range[1] - 0.02) - ZERO;
+      // A decoder may keep the last pictures before a gap to itself: then those before them are shown.
+      const last = range[1] - now < TAIL;
+      if (!last) this.back = 0;
+      const wanted = Math.max(Math.min(now, range[1] - 0.02) - this.back, range[0] + 0.001) - ZERO;
       const off = this.video.currentTime - wanted;
       const ready = () => this.video.readyState >= 2 && !this.video.seeking;
       // Ahead of the clock it stands still until that is there: nobody wants to see a step back.
@@ -238,6 +244,11 @@
         this.video.playbackRate = Number(rate.value);
         if (this.video.paused && !this.video.ended) this.video.play().catch(() => {});
       } else if (!this.video.paused) this.video.pause();
+      if (ready() || !last) this.asked = performance.now();
+      else if (performance.now() - this.asked > KEPT && this.back < TAIL) {
+        this.back += 0.2;
+        this.asked = performance.now();
+      }
       this.state.textContent = ready() ? "" : "loading";
       return ready();
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from storage.arguments import add_media, add_store
+
 EPILOG = """examples:
   crosscam report --store sqlite:///crosscam.db --out report.html
   crosscam report --store sqlite:///crosscam.db --out report.html --run 3 --crops 4
@@ -23,15 +25,8 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        default="sqlite:///crosscam.db",
-        help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--media", type=Path, metavar="DIR", help="folder of the pictures, for PostgreSQL"
-    )
+    add_store(parser)
+    add_media(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the HTML file")
     parser.add_argument(
         "--run", type=int, metavar="N", help="run to show (default: the latest finished one)"

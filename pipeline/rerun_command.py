@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.arguments import add_media, add_store
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -39,13 +41,8 @@ def add_rerun_command(commands: argparse._SubParsersAction[argparse.ArgumentPars
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--store", metavar="URL", default="sqlite:///crosscam.db",
-        help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--media", type=Path, metavar="DIR", help="folder of pictures and recordings, PostgreSQL"
-    )
+    add_store(parser)
+    add_media(parser, "folder of pictures and recordings, PostgreSQL")
     parser.add_argument("--run", type=int, metavar="N", help="whose recordings (default: latest)")
     parser.add_argument(
         "--cameras", type=Path, metavar="FILE", help="cams.yaml: zones, masks, places, max_fps"

@@ -154,10 +154,9 @@ class StoreReader:
 
     def best_exemplars(self, tracks: Collection[int]) -> dict[int, ExemplarRow]:
         """The best picture of each of these tracks; those that have none are left out."""
-        wanted = sorted(set(tracks))
         best: dict[int, ExemplarRow] = {}
-        for first in range(0, len(wanted), 500):
-            for row in self._stream(selects.exemplars_of(wanted[first : first + 500])):
+        for some in selects.chunks(sorted(set(tracks))):
+            for row in self._stream(selects.exemplars_of(some)):
                 if row.track not in best:
                     best[row.track] = self._exemplar(row)
         return best
@@ -192,10 +191,9 @@ class StoreReader:
             StoreError: if stored bytes do not fit their model.
         """
         if tracks is not None:
-            wanted = sorted(set(tracks))
             parts = [
-                self._embeddings(run, fingerprint, wanted[i : i + 500])
-                for i in range(0, len(wanted), 500)
+                self._embeddings(run, fingerprint, some)
+                for some in selects.chunks(sorted(set(tracks)))
             ]
             found = [part for part in parts if part is not None]
             if not found:

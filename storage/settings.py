@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, field_serializer
 
 from reid.settings import StrictModel
+from storage.arguments import DEFAULT_STORE
 from storage.redact import redact
 
 
@@ -14,7 +15,7 @@ class StoreSettings(StrictModel):
     """Where the results go."""
 
     url: str = Field(
-        default="sqlite:///crosscam.db",
+        default=DEFAULT_STORE,
         min_length=1,
         repr=False,  # it may hold a password
         title="Store URL",

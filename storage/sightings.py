@@ -12,8 +12,6 @@ from storage.queries import StoreReader
 from storage.records import LedgerRow, TrackRow
 from trackers.records import Box, TrackPoint
 
-_MANY = 500  # values in one IN (...)
-
 
 def tracks_between(
     reader: StoreReader,
@@ -47,11 +45,10 @@ def tracks_between(
 
 def tracks_by_id(reader: StoreReader, chosen: Collection[int]) -> list[TrackRow]:
     """These tracks, by id; those that do not exist are left out."""
-    wanted = sorted(set(chosen))
     rows: list[TrackRow] = []
-    for first in range(0, len(wanted), _MANY):
-        some = selects.tracks(None, None, None).where(Track.id.in_(wanted[first : first + _MANY]))
-        rows += [TrackRow(*row) for row in reader.stream(some)]
+    for some in selects.chunks(sorted(set(chosen))):
+        found = selects.tracks(None, None, None).where(Track.id.in_(some))
+        rows += [TrackRow(*row) for row in reader.stream(found)]
     return rows
 
 
@@ -60,7 +57,6 @@ def boxes_between(
 ) -> dict[int, list[TrackPoint]]:
     """The boxes of many tracks within [start, end], by time; every track asked for is a key."""
     found: dict[int, list[TrackPoint]] = {track: [] for track in tracks}
-    wanted = sorted(found)
     columns = (
         TrackBox.track,
         TrackBox.frame,
@@ -71,10 +67,10 @@ def boxes_between(
         TrackBox.height,
         TrackBox.confidence,
     )
-    for first in range(0, len(wanted), _MANY):
+    for some in selects.chunks(sorted(found)):
         statement = (
             select(*columns)
-            .where(TrackBox.track.in_(wanted[first : first + _MANY]))
+            .where(TrackBox.track.in_(some))
             .where(TrackBox.time >= start, TrackBox.time <= end)
             .order_by(TrackBox.track, TrackBox.time)
         )

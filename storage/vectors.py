@@ -17,9 +17,9 @@ from sqlalchemy import Connection, select, text
 
 from reid.errors import StoreError
 from storage.models import EPOCH, MICROSECOND, Run, Track
+from storage.selects import chunks
 
 BLOCK = 1024  # rows read at once, 6 MB: they stay in the cache
-_ASKED = 500  # tracks asked for in one statement
 _TEXT = 27  # characters of a time in SQLite
 
 # Of a run that is over no track grows, though a crash may have left it open.
@@ -139,10 +139,9 @@ def places(connection: Connection) -> dict[str, str | None]:
 
 def ends(connection: Connection, tracks: Iterable[int]) -> list[tuple[int, float, bool]]:
     """(track, end, closed) of tracks that go on: a row of `tracks` grows without a revision."""
-    wanted = sorted(tracks)
     found: list[tuple[int, float, bool]] = []
-    for first in range(0, len(wanted), _ASKED):
-        chosen = Track.id.in_(wanted[first : first + _ASKED])
+    for some in chunks(sorted(tracks)):
+        chosen = Track.id.in_(some)
         rows = connection.execute(
             select(Track.id, Track.end, Track.closed | (Run.status != "running"))
             .join(Run, Run.id == Track.run)

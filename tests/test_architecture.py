@@ -42,43 +42,38 @@ def modules(*folders: str) -> list[Path]:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, top-level package) of each import, those inside functions as well."""
+    """(line, dotted name) of all that is imported, also inside functions; of a module its name."""
     package = path.relative_to(ROOT).parts[0].removesuffix(".py")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, alias.name.split(".")[0]
+                yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom):
-            yield node.lineno, package if node.level else (node.module or "").split(".")[0]
+            module = package if node.level else (node.module or "")
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                yield node.lineno, inner if is_ours(inner) else module
         elif isinstance(node, ast.Call) and node.args:  # importlib.import_module("reid.x")
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             literal = node.args[0]
             if name in ("import_module", "__import__") and isinstance(literal, ast.Constant):
-                yield node.lineno, str(literal.value).split(".")[0]
+                yield node.lineno, str(literal.value)
+
+
+def is_ours(module: str) -> bool:
+    """Whether a dotted name is a module of this tree."""
+    return (ROOT / f"{module.replace('.', '/')}.py").is_file()
 
 
 def forbidden(path: Path, allowed: set[str]) -> list[str]:
     """`file:line: room imports room`, for each import of ours that is not allowed."""
     room = path.relative_to(ROOT).parts[0]
+    found = dict.fromkeys((line, name.split(".")[0]) for line, name in imports(path))
     return [
         f"{path.relative_to(ROOT)}:{line}: {room} imports {name}"
-        for line, name in imports(path)
+        for line, name in found
         if name in OURS and name != room and name not in allowed
     ]
-
-
-def needs(path: Path) -> set[str]:
-    """Our modules that this one imports, those inside functions as well."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                is_module = (ROOT / f"{inner.replace('.', '/')}.py").is_file()
-                found.add(inner if is_module else node.module)
-    return {name for name in found if (ROOT / f"{name.replace('.', '/')}.py").is_file()}
 
 
 def graph(of_folders: bool) -> dict[str, set[str]]:
@@ -88,7 +83,7 @@ def graph(of_folders: bool) -> dict[str, set[str]]:
         if of_folders and path.name in JOINERS:
             continue
         own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        targets = needs(path)
+        targets = {name for _, name in imports(path) if is_ours(name)}
         if of_folders:
             own = own.rpartition(".")[0]
             targets = {name.rpartition(".")[0] for name in targets} - {own}

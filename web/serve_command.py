@@ -6,8 +6,9 @@ import argparse
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from storage.arguments import DEFAULT_STORE, STORE_URL, add_media
 
 if TYPE_CHECKING:
     import socket
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 # A store URL may hold a password, which a command line would show to every user of the machine.
 STORE_VARIABLE = "CROSSCAM_STORE"
-DEFAULT_STORE = "sqlite:///crosscam.db"
 FIRST_USER = "admin"
 
 EPILOG = """examples:
@@ -84,12 +84,9 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         "--store",
         metavar="URL",
         default=os.environ.get(STORE_VARIABLE, DEFAULT_STORE),
-        help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE "
-        f"(default: ${STORE_VARIABLE}, else {DEFAULT_STORE})",
+        help=f"{STORE_URL} (default: ${STORE_VARIABLE}, else {DEFAULT_STORE})",
     )
-    parser.add_argument(
-        "--media", type=Path, metavar="DIR", help="folder of the pictures, for PostgreSQL"
-    )
+    add_media(parser)
 
 
 def serve(options: argparse.Namespace) -> int:

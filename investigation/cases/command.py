@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storage.arguments import add_media, add_store
+
 if TYPE_CHECKING:
     from storage.queries import StoreReader
 
@@ -76,12 +78,8 @@ def add_case(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     verify.add_argument("--store", metavar="URL", help="look for the export in its audit trail")
     verify.add_argument("--json", action="store_true", help="print JSON")
     for action in (create, add, remove, shown, show, close, export):
-        action.add_argument(
-            "--store", metavar="URL", default="sqlite:///crosscam.db",
-            help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE "
-            "(default: %(default)s)",
-        )  # fmt: skip
-        action.add_argument("--media", type=Path, metavar="DIR", help="media folder (PostgreSQL)")
+        add_store(action)
+        add_media(action, "media folder (PostgreSQL)")
         action.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(function=case)
 

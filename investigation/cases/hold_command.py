@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from storage.arguments import add_media, add_store
 
 if TYPE_CHECKING:
     from storage.footage.holds import HoldRow
@@ -46,14 +47,8 @@ def add_hold_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
     release.add_argument("hold", type=int, metavar="N", help="number of the hold")
     release.add_argument("--reason", required=True, help="why (goes into the audit trail)")
     for action in (add, shown, release):
-        action.add_argument(
-            "--store",
-            metavar="URL",
-            default="sqlite:///crosscam.db",
-            help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE "
-            "(default: %(default)s)",
-        )
-        action.add_argument("--media", type=Path, metavar="DIR", help="media folder (PostgreSQL)")
+        add_store(action)
+        add_media(action, "media folder (PostgreSQL)")
         action.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(function=_hold)
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.arguments import add_media, add_store
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -60,13 +62,8 @@ def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--margin", type=float, default=2.0, metavar="SECONDS",
         help="footage before and after each sighting in the clip (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--store", metavar="URL", default="sqlite:///crosscam.db",
-        help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--media", type=Path, metavar="DIR", help="folder of pictures and recordings, PostgreSQL"
-    )
+    add_store(parser)
+    add_media(parser, "folder of pictures and recordings, PostgreSQL")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the audit trail")
     parser.add_argument("--json", action="store_true", help="print JSON")
     again = parser.add_argument_group("re-run", "recorded footage through the pipeline once more")

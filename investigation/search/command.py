@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.arguments import add_media, add_store
+
 if TYPE_CHECKING:
     from investigation.search.desk import SearchDesk
     from investigation.search.hits import Hit
@@ -61,13 +63,8 @@ def add_search(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="trust only these parts of the body: upper, lower, or numbers from the top (1,2,3; "
         "1,2=0.5 with weights)",
     )  # fmt: skip
-    parser.add_argument(
-        "--store", metavar="URL", default="sqlite:///crosscam.db",
-        help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--media", type=Path, metavar="DIR", help="folder of the pictures, for PostgreSQL"
-    )
+    add_store(parser)
+    add_media(parser)
     parser.add_argument(
         "--camera", action="append", default=[], metavar="ID", help="only this camera; repeatable"
     )

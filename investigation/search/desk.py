@@ -163,7 +163,7 @@ class SearchDesk:
         left_out = query.tracks | self._ruled_out(query)
         found = gallery.search(probe, top + len(left_out), filters)[0]
         chosen = [match.track for match in found if match.track not in left_out]
-        here = self._site(len(gallery))
+        here = None if self.model.chance is None else self._site(len(gallery))
         return self._hits(probe, chosen[:top], gallery.count(filters), here, query.weights)
 
     def unsearched(self) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storage.arguments import add_media, add_store
+
 if TYPE_CHECKING:
     from investigation.search.queries import Query
     from investigation.watching.watcher import CheckReport
@@ -63,13 +65,8 @@ def _deed(
     deeds: argparse._SubParsersAction[argparse.ArgumentParser], name: str, says: str, function: Any
 ) -> argparse.ArgumentParser:
     parser = deeds.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
-    parser.add_argument(
-        "--store", metavar="URL", default="sqlite:///crosscam.db",
-        help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--media", type=Path, metavar="DIR", help="folder of the pictures, for PostgreSQL"
-    )
+    add_store(parser)
+    add_media(parser)
     parser.set_defaults(function=function)
     return parser
 

@@ -353,8 +353,7 @@ def _users(connection: Connection, chosen: object = None) -> list[UserRow]:
 
 def _keep_an_administrator(connection: Connection, name: str) -> None:
     left = select(User.id).where(User.role == Role.ADMINISTRATOR.word, User.disabled.is_(False))
-    # Locked: two who disable each other at once, from two processes, must not both succeed.
-    if not connection.execute(left.with_for_update()).all():
+    if not connection.execute(left).all():
         raise AccountError(f"user {name!r} is the last administrator who may sign in")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from storage.arguments import add_media, add_store
 
 if TYPE_CHECKING:
     from storage.decisions.decide import DecisionRow
@@ -60,14 +61,8 @@ def add_decide(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     right = actions.add_parser("precision", help="how often people agreed with the matcher")
     right.add_argument("--run", type=int, metavar="N", help="only this run (default: all)")
     for action in (confirm, reject, merge, split, undo, shown, right):
-        action.add_argument(
-            "--store",
-            metavar="URL",
-            default="sqlite:///crosscam.db",
-            help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE "
-            "(default: %(default)s)",
-        )
-        action.add_argument("--media", type=Path, metavar="DIR", help="media folder (PostgreSQL)")
+        add_store(action)
+        add_media(action, "media folder (PostgreSQL)")
         action.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(function=decide)
 

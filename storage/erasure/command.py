@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from storage.arguments import add_media, add_store
 
 if TYPE_CHECKING:
     from storage.erasure.erase import ErasureReport, Survey
@@ -40,13 +41,8 @@ def add_erase(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--finish", action="store_true", help="only finish what earlier erasures left to do"
     )
     parser.add_argument("--reason", help="why (goes into the audit trail)")
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        default="sqlite:///crosscam.db",
-        help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE (default: %(default)s)",
-    )
-    parser.add_argument("--media", type=Path, metavar="DIR", help="media folder (PostgreSQL)")
+    add_store(parser)
+    add_media(parser, "media folder (PostgreSQL)")
     parser.add_argument(
         "--watches", action="store_true", help="also the watches whose query was made of it"
     )

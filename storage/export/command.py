@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from storage.arguments import add_store
+
 EPILOG = """examples:
   crosscam export --store sqlite:///crosscam.db --format mot --out mot/
       one MOTChallenge file per camera: frame,id,left,top,width,height,confidence,-1,-1,-1
@@ -23,12 +25,7 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        default="sqlite:///crosscam.db",
-        help="sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE (default: %(default)s)",
-    )
+    add_store(parser)
     parser.add_argument("--format", choices=("mot", "parquet", "csv"), required=True)
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write")
     parser.add_argument(

@@ -161,8 +161,7 @@ def _remove(
     """In the writer: mark the files, delete the rows, write the audit row."""
     going = []
     there = select(Recording.id).where(Recording.id.in_([row.id for row, _ in batch]))
-    # Another process may be at the same; PostgreSQL has to be told to wait for it.
-    still = set(connection.execute(there.with_for_update()).scalars())
+    still = set(connection.execute(there).scalars())  # another process may be at the same
     for row, why in batch:
         if row.id not in still or kept.covers(row.camera, row.start, row.end):
             continue

@@ -101,8 +101,8 @@ def _restore(store: Store, path: Path, media: Path, name: str) -> bool:
     """Give a file its name back, unless its row is being deleted this very moment."""
 
     def restore(connection: Connection) -> bool:
-        # Waits for a deletion that is not committed yet; afterwards there is no row.
-        row = select(Recording.id).where(Recording.path == name).with_for_update()
+        # As a writer: behind a deletion that was under way, and then there is no row.
+        row = select(Recording.id).where(Recording.path == name)
         if connection.execute(row).first() is None or not path.exists():
             return False
         path.rename(media / name)

@@ -15,10 +15,8 @@ from storage.desk_models import Alert, Watch
 from storage.models import Camera, LedgerEntry, Track, iso_text, to_microsecond
 from storage.queries import StoreReader
 from storage.rows import check_time, json_value
-from storage.selects import CURRENT, AnyRow, AnySelect
+from storage.selects import CURRENT, AnyRow, AnySelect, chunks
 from storage.store import Store
-
-CHUNK = 500  # ids in one statement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +123,6 @@ def save_hits(
             select(Watch.id, Watch.covered, Watch.notify, Watch.details)
             .where(Watch.id.in_(sorted(covered)), Watch.ended.is_(None), Watch.expires > now)
             .order_by(Watch.id)
-            .with_for_update()
         ).all()
         raised: dict[int, list[int]] = {}
         for watch in found:
@@ -227,11 +224,10 @@ def mark_seen(
 
     def write(connection: Connection) -> list[int]:
         rows: dict[int, AnyRow] = {}
-        for i in range(0, len(wanted), CHUNK):
-            found = select(Alert.id, Alert.watch, Alert.track, Alert.seen).where(
-                Alert.id.in_(wanted[i : i + CHUNK])
-            )
-            rows |= {row.id: row for row in connection.execute(found.with_for_update())}
+        for some in chunks(wanted):
+            found = select(Alert.id, Alert.watch, Alert.track, Alert.seen)
+            found = found.where(Alert.id.in_(some))
+            rows |= {row.id: row for row in connection.execute(found)}
         missing = [alert for alert in wanted if alert not in rows]
         if missing:
             raise StoreError(f"store {store.url} has no alert {missing[0]}")
@@ -284,8 +280,7 @@ def _raise(
     known: dict[int, float] = {}
     there: set[int] = set()
     tracks = sorted({hit.track for hit in hits})
-    for i in range(0, len(tracks), CHUNK):
-        some = tracks[i : i + CHUNK]
+    for some in chunks(tracks):
         old = select(Alert.track, Alert.distance).where(
             Alert.watch == watch.id, Alert.track.in_(some)
         )

@@ -144,9 +144,7 @@ def end_watch(
     """
 
     def write(connection: Connection) -> None:
-        found = connection.execute(
-            select(Watch.ended).where(Watch.id == watch).with_for_update()
-        ).first()
+        found = connection.execute(select(Watch.ended).where(Watch.id == watch)).first()
         if found is None:
             raise StoreError(f"store {store.url} has no watch {watch}")
         if found.ended is not None:
@@ -167,7 +165,7 @@ def end_expired(store: Store, now: float) -> list[int]:
             return []  # the usual case costs no write
 
     def write(connection: Connection) -> list[int]:
-        found = connection.execute(select(Watch.id).where(over).with_for_update()).scalars().all()
+        found = connection.execute(select(Watch.id).where(over)).scalars().all()
         for watch in found:
             connection.execute(update(Watch).where(Watch.id == watch).values(ended=Watch.expires))
             entry = Audit("crosscam", "watch", f"watch {watch}", "it expired", {"ended": True})

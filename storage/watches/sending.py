@@ -55,11 +55,11 @@ def claim(store: Store, now: float, skip: Sequence[str] = ()) -> Job | None:
         skip: addresses that had enough for the moment.
     """
     with store.reader().connection() as connection:
-        if not _due(_pending(connection, lock=False), now, skip):
+        if not _due(_pending(connection), now, skip):
             return None  # the usual case costs no write
 
     def write(connection: Connection) -> Job | None:
-        due = _due(_pending(connection, lock=True), now, skip)
+        due = _due(_pending(connection), now, skip)
         if not due:
             return None
         row, place = due[0]
@@ -93,7 +93,7 @@ def settle(store: Store, job: Job, now: float, error: str | None) -> None:
 
     def write(connection: Connection) -> None:
         found = select(Alert.id, Alert.sent, Alert.raised).where(Alert.id == job.alert)
-        row = connection.execute(found.with_for_update()).first()
+        row = connection.execute(found).first()
         if row is None:
             return  # erased meanwhile
         attempts = job.attempts + 1
@@ -121,18 +121,16 @@ def pause(attempts: int) -> float:
 def waiting(reader: StoreReader) -> int:
     """How many alerts have to be sent to some target yet."""
     with reader.connection() as connection:
-        return len(_pending(connection, lock=False))
+        return len(_pending(connection))
 
 
-def _pending(connection: Connection, *, lock: bool) -> list[AnyRow]:
+def _pending(connection: Connection) -> list[AnyRow]:
     found = (
         select(Alert.id, Alert.watch, Alert.sent, Watch.notify)
         .join(Watch, Watch.id == Alert.watch)
         .where(_PENDING)
         .order_by(Alert.id)
     )
-    if lock:
-        found = found.with_for_update(of=Alert.__table__)
     return list(connection.execute(found))
 
 

@@ -294,8 +294,8 @@ def add_h264(
     stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, "yuv420p"
     stream.time_base = stream.codec_context.time_base = _TICK
     stream.codec_context.gop_size = max(1, round(2 * rate))
-    # With the macroblock tree the same pictures gave other bytes in 4 of 40 runs on a CPU with
-    # AVX-512, in none without it; a case exported twice has to be the same file.
+    # With its macroblock tree x264 gives other bytes for the same pictures now and then on CPUs
+    # with AVX-512; a case exported twice has to be the same file.
     stream.options = {"preset": "veryfast", "crf": "20", "mbtree": "0"}
     if live:
         stream.options = {"preset": "superfast", "crf": "23", "tune": "zerolatency"}

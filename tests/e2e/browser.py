@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -33,6 +33,7 @@ class Browser:
         """
         self.address = address
         self.driver = open_chromium(downloads)
+        self._left = ""  # the page on which something was pressed last
 
     def close(self) -> None:
         """Close it."""
@@ -49,8 +50,8 @@ class Browser:
 
     @property
     def text(self) -> str:
-        """What can be read on the page."""
-        return self.one("body").text
+        """What can be read on the page; asked of the page that is there, be it just replaced."""
+        return str(self.js("return document.body?.innerText ?? ''"))
 
     def one(self, css: str) -> WebElement:
         """The first element."""
@@ -63,7 +64,9 @@ class Browser:
     def until(self, true: Callable[[], Any], what: str) -> Any:
         """Wait until it is so; fails with what the page says."""
         try:
-            return WebDriverWait(self.driver, PATIENCE, 0.1).until(lambda _: true())
+            # What was there a moment ago may belong to the page before.
+            wait = WebDriverWait(self.driver, PATIENCE, 0.1, [StaleElementReferenceException])
+            return wait.until(lambda _: true())
         except TimeoutException:
             pytest.fail(f"{what}; at {self.path}: {self.text}\n{self.problems()}")
 
@@ -84,7 +87,8 @@ class Browser:
         field.send_keys(text)
 
     def press(self, words: str) -> None:
-        """Click the button or link that says this, and wait for the page that it leads to."""
+        """Click the button or link that says this; `arrive` then waits for a page after this."""
+        self._left = self.one("html").id
         for found in self.all("button, a"):
             if found.text.strip() == words and found.is_displayed():
                 found.click()
@@ -92,11 +96,16 @@ class Browser:
         pytest.fail(f"no button or link {words!r} on {self.path}: {self.text}")
 
     def arrive(self, start: str) -> None:
-        """Wait for an address that begins so, and until its page is there."""
+        """Wait for an address that begins so, and until its page is there.
+
+        A form may lead to the address that it stands at: the page on which something was pressed
+        is not taken for the one that answers.
+        """
 
         def there() -> bool:
-            state = self.js("return document.readyState")
-            return self.path.startswith(start) and state == "complete"
+            if self.one("html").id == self._left or not self.path.startswith(start):
+                return False
+            return bool(self.js("return document.readyState") == "complete")
 
         self.until(there, f"does not arrive at {start}")
 

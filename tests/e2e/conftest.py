@@ -53,6 +53,7 @@ def first_start(desk: Desk, browser: Browser) -> None:
     browser.field("Role").send_keys("Investigator")
     browser.field("All, those to come included").click()
     browser.press("Make the user and a one-time link")
+    browser.arrive("/")
     found = re.search(r"http\S+/link/\S+", browser.text)
     assert found, browser.text
     browser.press("Sign out")

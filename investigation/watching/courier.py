@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 from investigation.watching.notify import Notice, send
 from reid.errors import StoreError
+from storage.accounts.accounts import visible_now
 from storage.store import Store
 from storage.watches.alerts import AlertRow, one_alert
-from storage.watches.rows import NotifyTarget
+from storage.watches.rows import NotifyTarget, one_watch
 from storage.watches.sending import Job, claim, settle
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ class Courier:
             job = claim(self._store, time.time(), self._full())
             if job is None:
                 break
-            error = self._send(job)
-            settle(self._store, job, time.time(), error)
+            forbidden = self._forbidden(job)
+            error = forbidden or self._send(job)
+            settle(self._store, job, time.time(), error, for_good=forbidden is not None)
             sent += error is None
             failed += error is not None
             if error is not None:
@@ -70,6 +72,18 @@ class Courier:
             for url, times in self._times.items()
             if len(times) == self._per_minute and now - times[0] < 60
         ]
+
+    def _forbidden(self, job: Job) -> str | None:
+        """Why whoever asked for the watch may not be told any more; None if they may."""
+        reader = self._store.reader()
+        try:
+            alert, actor = one_alert(reader, job.alert), one_watch(reader, job.watch).actor
+        except StoreError:
+            return None  # erased meanwhile: `_send` says so
+        cameras = visible_now(reader, {actor}).get(actor)
+        if cameras is None or alert.camera in cameras:
+            return None
+        return f"{actor}, who asked for it, may not see camera {alert.camera} any more"
 
     def _send(self, job: Job) -> str | None:
         try:

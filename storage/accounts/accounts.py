@@ -163,10 +163,18 @@ def visible_cameras(connection: Connection, user: UserRow) -> frozenset[str] | N
 
 
 def visible_now(reader: StoreReader, names: Collection[str]) -> dict[str, frozenset[str] | None]:
-    """`visible_cameras` of those names that are users; others (`cli:ann`) are left out."""
+    """What those names that are users may be told of; others (`cli:ann`) are left out.
+
+    `visible_cameras`; none of who is disabled or no longer an investigator.
+    """
     with reader.connection() as connection:
         chosen = _users(connection, User.name.in_(names)) if names else []
-        return {user.name: visible_cameras(connection, user) for user in chosen}
+        return {
+            user.name: frozenset()
+            if user.disabled or user.role < Role.INVESTIGATOR
+            else visible_cameras(connection, user)
+            for user in chosen
+        }
 
 
 class Accounts:
@@ -247,7 +255,7 @@ class Accounts:
             if disabled:
                 connection.execute(delete(Session).where(Session.user == user))
             if before.role is Role.ADMINISTRATOR and not before.disabled:
-                _keep_an_administrator(connection, before.name)
+                _keep_an_administrator(connection, before)
             if details:
                 _note(connection, by, f"user {before.name}", reason, details)
             return one_user(connection, user)
@@ -351,10 +359,12 @@ def _users(connection: Connection, chosen: object = None) -> list[UserRow]:
     ]
 
 
-def _keep_an_administrator(connection: Connection, name: str) -> None:
+def _keep_an_administrator(connection: Connection, before: UserRow) -> None:
     left = select(User.id).where(User.role == Role.ADMINISTRATOR.word, User.disabled.is_(False))
+    if before.has_password:  # whoever has only a link may never use it
+        left = left.where(User.password.is_not(None))
     if not connection.execute(left).all():
-        raise AccountError(f"user {name!r} is the last administrator who may sign in")
+        raise AccountError(f"user {before.name!r} is the last administrator who may sign in")
 
 
 def _set_groups(connection: Connection, user: int, groups: Collection[int]) -> None:

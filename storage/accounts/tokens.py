@@ -178,7 +178,7 @@ class Links:
 
         def insert_it(connection: Connection) -> None:
             owner = one_user(connection, user)
-            connection.execute(_end_links(user, now))
+            connection.execute(_end(user, "invite", now))
             row = _row(owner.id, "invite", "", secret, now, now + hours * 3600)
             connection.execute(insert(ApiToken).values(row))
             note(connection, by, "token", f"user {owner.name}", {"link": f"valid {hours:g} h"})
@@ -192,7 +192,10 @@ class Links:
             return self._find(connection, secret)
 
     def use(self, secret: str, password: str, address: str | None) -> UserRow:
-        """Set the password by a link, which is then used; the user's sessions end.
+        """Set the password by a link, which is then used; the user's sessions and tokens end.
+
+        A link is made where a password is lost or known to somebody else, who may have made
+        tokens with it.
 
         Raises:
             AccountError: if the link cannot be used or the password is not allowed.
@@ -215,8 +218,9 @@ class Links:
                 raise AccountError(DEAD_LINK)
             connection.execute(update(User).where(User.id == found.id).values(password=hashed))
             connection.execute(delete(Session).where(Session.user == found.id))
+            ended = connection.execute(_end(found.id, "api", now)).rowcount
             by = By(found.name, address)
-            details = {"changed": "password", "by": "one-time link"}
+            details = {"changed": "password", "by": "one-time link", "tokens revoked": ended}
             note(connection, by, "user", f"user {found.name}", details)
             return found
 
@@ -253,6 +257,7 @@ def _row(
     }
 
 
-def _end_links(user: int, now: float) -> Update:
-    chosen = (ApiToken.user == user) & (ApiToken.purpose == "invite") & ApiToken.revoked.is_(None)
+def _end(user: int, purpose: str, now: float) -> Update:
+    """End the links (`invite`) or the tokens (`api`) of a user that still hold."""
+    chosen = (ApiToken.user == user) & (ApiToken.purpose == purpose) & ApiToken.revoked.is_(None)
     return update(ApiToken).where(chosen).values(revoked=to_microsecond(now))

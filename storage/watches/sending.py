@@ -81,7 +81,9 @@ def claim(store: Store, now: float, skip: Sequence[str] = ()) -> Job | None:
     return store.write(write)
 
 
-def settle(store: Store, job: Job, now: float, error: str | None) -> None:
+def settle(
+    store: Store, job: Job, now: float, error: str | None, *, for_good: bool = False
+) -> None:
     """Remember how a job went; a failed one waits twice as long each time.
 
     Args:
@@ -89,6 +91,7 @@ def settle(store: Store, job: Job, now: float, error: str | None) -> None:
         job: from `claim`.
         now: UTC seconds.
         error: why it failed, without secrets; None: it was sent.
+        for_good: it failed and is not tried again.
     """
 
     def write(connection: Connection) -> None:
@@ -100,7 +103,7 @@ def settle(store: Store, job: Job, now: float, error: str | None) -> None:
         if error is None:
             entry = {"state": "sent", "attempts": attempts, "at": to_microsecond(now)}
         else:
-            over = now - row.raised > GIVE_UP_SECONDS
+            over = for_good or now - row.raised > GIVE_UP_SECONDS
             entry = {
                 "state": "given up" if over else "waiting",
                 "attempts": attempts,

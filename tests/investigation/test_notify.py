@@ -17,6 +17,7 @@ from investigation.watching.courier import Courier
 from investigation.watching.notify import Notice, send
 from investigation.watching.targets import MqttAddress, parse, read_target, read_targets, secrets_of
 from reid.errors import ConfigError
+from storage.accounts.accounts import Accounts, By, Role
 from storage.store import Store
 from storage.watches import sending
 from storage.watches.alerts import AlertRow, NewAlert, alerts, save_hits
@@ -258,7 +259,7 @@ def test_a_message_that_was_sent_as_the_program_died_is_sent_again(
     courier, now = Courier(store), time.time()
     monkeypatch.setattr(time, "time", lambda: now)
 
-    def die(*arguments: object) -> None:
+    def die(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -291,6 +292,21 @@ def test_the_crop_is_the_tracks_best_and_may_be_gone(store: Store, hook: Hook) -
     assert base64.b64decode(first["attachments"][0]["base64"]) == b"\xff\xd8 crop 1"
     assert second["attachments"] == []
     assert first["alert"]["link"] == f"https://desk/alerts/{first['alert']['alert']}"
+
+
+def test_what_waits_is_not_sent_to_who_may_not_see_it_any_more(store: Store, hook: Hook) -> None:
+    """Alerts raised just before a user was disabled were still sent, with their pictures."""
+    by, users = By("ann"), Accounts(store)
+    ada = users.add_user("ada", Role.INVESTIGATOR, by, all_cameras=True)
+    raise_alerts(store, hook.url, attach_picture=True)
+    raise_alerts(store, hook.url, actor="cli:ada")
+    users.change_user(ada.id, by, disabled=True)
+    assert Courier(store).deliver() == (1, 1)
+    assert [message["attachments"] for message in hook.got] == [[]], "only the terminal's"
+    kept = alerts(store.reader())[-1].sent["targets"]["0"]
+    assert kept["state"] == "given up"
+    assert "may not see camera door any more" in kept["error"]
+    assert Courier(store).deliver() == (0, 0)
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 20) -> None:

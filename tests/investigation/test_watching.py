@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,6 +134,21 @@ def test_a_watch_ends_where_its_owner_may_no_longer_look(site: Site) -> None:
     site.watcher().check()
     assert (site.tracks(both), site.tracks(anywhere)) == ([1, 3], [1, 3])
     assert site.tracks(terminal) == [1, 2, 3], "no account, no groups"
+
+
+@pytest.mark.parametrize("change", [{"disabled": True}, {"role": Role.VIEWER}])
+def test_who_may_no_longer_look_for_people_is_told_of_nobody(
+    site: Site, change: dict[str, Any]
+) -> None:
+    """A disabled user's watch went on to send crops to their webhook."""
+    accounts = Accounts(site.store)
+    ada = accounts.add_user("ada", Role.INVESTIGATOR, By("ann"), all_cameras=True)
+    site.watch(embedding(1))
+    site.watcher().check()
+    accounts.change_user(ada.id, By("ann"), **change)
+    site.see(1, like(1, 0.1, 1))
+    assert site.watcher().check().raised == {}
+    assert site.tracks() == []
 
 
 def test_a_growing_track_raises_once_and_keeps_its_best_evidence(site: Site) -> None:

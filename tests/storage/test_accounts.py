@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
@@ -12,7 +14,8 @@ from reid.errors import AccountError
 from storage import audit
 from storage.accounts import accounts
 from storage.accounts.accounts import Accounts, By, Role
-from storage.accounts.passwords import Passwords, check_password
+from storage.accounts.passwords import LONGEST, Passwords, check_password
+from storage.accounts.tokens import Links
 from storage.desk_models import User
 from storage.store import Store
 
@@ -90,6 +93,34 @@ def test_the_last_administrator_stays(store: Store, change: dict[str, object]) -
     changes.change_user(anna.id, BY, **change)  # type: ignore[arg-type]
 
 
+def test_who_never_used_their_link_is_no_administrator_to_fall_back_on(store: Store) -> None:
+    """The last one with a password stepped down; nobody could sign in to the pages any more."""
+    changes = Accounts(store)
+    passwords = Passwords(1, 8, 1)
+    anna = changes.add_user("anna", Role.ADMINISTRATOR, BY)
+    bert = changes.add_user("bert", Role.ADMINISTRATOR, BY)
+    links = Links(store, passwords)
+    links.use(links.issue(anna.id, BY), "korrekt pferd batterie", None)
+    changes.change_user(bert.id, BY, disabled=True)
+    changes.change_user(bert.id, BY, disabled=False)
+    for change in ({"disabled": True}, {"role": Role.VIEWER}):
+        with pytest.raises(AccountError, match="'anna' is the last administrator"):
+            changes.change_user(anna.id, BY, **change)  # type: ignore[arg-type]
+    links.use(links.issue(bert.id, BY), "korrekt pferd batterie", None)
+    changes.change_user(anna.id, BY, role=Role.VIEWER)
+
+
+def test_who_is_disabled_or_no_investigator_is_told_of_nothing(store: Store) -> None:
+    changes = Accounts(store)
+    mia = changes.add_user("mia", Role.INVESTIGATOR, BY, all_cameras=True)
+    names = {"mia", "cli:ann"}
+    assert accounts.visible_now(store.reader(), names) == {"mia": None}
+    changes.change_user(mia.id, BY, disabled=True)
+    assert accounts.visible_now(store.reader(), names) == {"mia": frozenset()}
+    changes.change_user(mia.id, BY, disabled=False, role=Role.VIEWER)
+    assert accounts.visible_now(store.reader(), names) == {"mia": frozenset()}
+
+
 @pytest.mark.parametrize(
     "name",
     ["", "a", "-mia", "mia!", "mia mia", "../mia", "cli:root", "crosscam", "CLI", "m" * 65, "mïa"],
@@ -152,3 +183,32 @@ def test_passwords_that_are_guessed_first(password: str, why: str) -> None:
         check_password(password, "mia-berger")
     assert password not in str(found.value)
     check_password("korrekt pferd batterie", "mia-berger")
+
+
+def test_a_long_field_full_of_accents_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Putting accents together took 9 s for 200 kB, in which no other thread ran."""
+    asked: list[int] = []
+
+    def normalize(form: str, text: str) -> str:
+        asked.append(len(text))
+        return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr(
+        "storage.accounts.passwords.unicodedata", SimpleNamespace(normalize=normalize)
+    )
+    passwords = Passwords(1, 8, 1)
+    flood = "a" + "\u0315\u0300" * 50_000
+    assert not passwords.matches(passwords.hash("korrekt pferd batterie"), flood)
+    passwords.hash(flood)
+    with pytest.raises(AccountError, match="100001 characters; allowed: 12 to 256"):
+        check_password(flood, "mia")
+    assert max(asked) <= 4 * LONGEST
+
+
+def test_the_longest_password_may_be_typed_with_its_accents_apart() -> None:
+    passwords = Passwords(1, 8, 1)
+    text = "\u1f82\u00e9abcdefgh".ljust(LONGEST, "\u1f82")
+    apart = unicodedata.normalize("NFD", text)
+    assert len(text) == LONGEST < len(apart)
+    check_password(apart, "mia")
+    assert passwords.matches(passwords.hash(text), apart)

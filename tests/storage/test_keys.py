@@ -221,6 +221,22 @@ def test_a_link_works_once_and_not_for_ever(
     assert links.find("") is None and links.find("x" * 4000) is None
 
 
+def test_a_new_password_by_a_link_ends_the_users_tokens(
+    store: Store, links: Links, mia: int, clock: Clock
+) -> None:
+    """Whoever knew the old password may have made a token with it, which stayed valid."""
+    other = Accounts(store).add_user("bo", Role.VIEWER, BY)
+    made = Tokens(store, clock)
+    hers, older = (made.issue(mia, name, BY, None) for name in ("backup", "older"))
+    made.revoke(tokens(store.reader(), mia)[0].id, BY)
+    others = made.issue(other.id, "backup", BY, None)
+    links.use(links.issue(mia, BY), "ganz neue worte hier", None)
+    assert (made.find(hers), made.find(older)) == (None, None)
+    assert made.find(others) is not None
+    changed = audit.entries(store.reader(), action="user")[0]
+    assert changed.details["tokens revoked"] == 1  # the other was revoked before
+
+
 @pytest.mark.usefixtures("url")
 def test_of_many_who_use_one_link_at_once_one_succeeds(keys: Keys, links: Links, mia: int) -> None:
     link = links.issue(mia, BY)

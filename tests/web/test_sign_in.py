@@ -140,7 +140,8 @@ def test_a_one_time_link_sets_a_password_once(own: Served) -> None:
     link = found.group(1)
     browser = own.stranger()
     for _ in range(2):  # looking does not use it
-        assert "Set a password" in text_of(browser.get(link))
+        shown = text_of(browser.get(link))
+        assert "Set a password" in shown and "so do the tokens of mia's programs" in shown
     new = "ganz neue worte hier"
     assert "differ" in text_of(browser.post(link, data={"password": new, "again": "other"}))
     assert "12 to 256" in text_of(browser.post(link, data={"password": "x", "again": "x"}))
@@ -165,6 +166,18 @@ def test_changing_ones_password_and_guessing_the_old_one(own: Served) -> None:
         vera.post("/account/password", old="wrong", new=PASSWORD, again=PASSWORD)
     waits = vera.post("/account/password", old=new, new=PASSWORD, again=PASSWORD)
     assert "too many failed attempts" in text_of(waits)
+
+
+def test_a_new_password_that_is_refused_locks_nobody_out(own: Served) -> None:
+    """Each counted as a wrong guess of the old one, and after five nobody got in for a while."""
+    vera = own.client("vera")
+    for _ in range(PER_PAIR + 1):
+        short = vera.post("/account/password", old=PASSWORD, new="short", again="short")
+        assert "5 characters; allowed" in text_of(short)
+    assert own.client("vera").get("/live").status_code == 200
+    new = "ganz neue worte hier"
+    done = vera.post("/account/password", old=PASSWORD, new=new, again=new)
+    assert done.status_code == 303
 
 
 def test_a_token_is_shown_once_and_ends_when_revoked(own: Served) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
+from storage.accounts.passwords import check_password
 from storage.accounts.tokens import tokens
 from web.access import Viewer, Visitor
 from web.ids import InPath
@@ -40,6 +41,7 @@ def password(
     try:
         if new != again:
             raise AccountError("the two new passwords differ")
+        check_password(new, who.name)  # before the attempt: what is refused here guesses nothing
         if who.desk.attempts.begin(who.name, address) > 0:
             raise AccountError("too many failed attempts; try again in a quarter of an hour")
         who.desk.keys.set_password(who.signed, old, new, who.by)

@@ -81,8 +81,9 @@ What `recording` keeps:
   which is about a second; the next run brings the store's index in line with it.
 - A full disk or a folder that may not be written stops that camera's recording and nothing else;
   it is said once, shown as the camera's error, and tried again every half minute.
-- `keep_days` and `keep_gigabytes` are enforced every minute while a run records, and by
-  `crosscam retention`. What an open case or a hold (`crosscam hold`) protects stays, with a margin
+- `keep_days`, `keep_gigabytes` and `keep_free` are enforced every minute while a run records, and
+  by `crosscam retention`. Rows whose files are missing are removed, unless that is most of them:
+  then the disk is taken to be away, and nothing is. What an open case or a hold (`crosscam hold`) protects stays, with a margin
   of one segment on both sides.
 """
 

@@ -1,8 +1,9 @@
 """Keeps the cameras' own video: packets are copied into segments while the pipeline reads them.
 
 Each camera's reader thread hands its packets to its own `Tape`. A new segment begins at the first
-key frame after `recording.segment` seconds, after a reconnect, where time stamps jump, and where
-the picture's size changes. Its row says when it was captured (`storage/footage/recordings.py`).
+key frame after `recording.segment` seconds, after a reconnect, where time stamps jump, where the
+host's clock is set, and where the picture's size changes. Its row says when it was captured
+(`storage/footage/recordings.py`).
 
 Trouble with recording (a full disk, a folder that may not be written) is a state of that camera's
 recording: it is said once, tried again every half minute, and disturbs neither the run nor another
@@ -12,6 +13,7 @@ camera.
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -32,6 +34,7 @@ from storage.footage.recordings import (
     drop_recording,
     grow_recording,
 )
+from storage.footage.retention import reserve
 from storage.models import iso_text
 from storage.store import Store
 
@@ -41,6 +44,7 @@ GROW_SECONDS = 2.0  # how far the index may lie behind the file
 RETRY_SECONDS = 30.0
 _PATIENCE = 5.0
 _JUMP = 10.0  # seconds between two packets that a segment does not bridge; as `LiveClock`'s
+_STEP = 0.5  # seconds by which a live clock moves at once when the host's clock is set
 _DAY = 86_400.0
 
 
@@ -178,8 +182,9 @@ class Tape:
         current.write(packet, capture)
         now = time.monotonic()
         if now >= current.next_grow:
+            self._check_room()
             current.next_grow = now + GROW_SECONDS
-            current.grow(self._store, self._live)
+            current.grow(self._store)
             if self.problem is not None:
                 log.info("camera %s: recording again", self._camera)
                 self.problem = None
@@ -189,8 +194,9 @@ class Tape:
         context = packet.stream.codec_context
         size = (context.width, context.height)
         return (
-            current.jumped
+            current.parted
             or current.jumps(packet)
+            or current.parts(packet, capture)
             or current.seconds(packet) >= self._settings.segment - 0.5 * self._step
             or size != (current.row.width, current.row.height)
         )
@@ -206,6 +212,7 @@ class Tape:
             )
             self._retry = time.monotonic() + RETRY_SECONDS
             return None
+        self._check_room()
         self._suffix = self._suffix or suffix_for(stream)
         context = stream.codec_context
         row = begin_recording(
@@ -225,8 +232,24 @@ class Tape:
             with suppress(OSError):
                 row.path.unlink()
             raise
-        self._current = _Current(row, segment, packet, capture, self._step)
+        self._current = _Current(row, segment, packet, capture, self._step, self._live)
         return self._current
+
+    def _check_room(self) -> None:
+        """Leave the disk some room: the store often lies on it, and ends the run without any.
+
+        Raises:
+            StoreError: if there is too little.
+        """
+        media = self._store.media
+        if not media.exists():  # made with the first segment
+            return
+        free = shutil.disk_usage(media).free
+        if free < reserve(media, self._settings.keep_free) / 2:
+            raise StoreError(
+                f"only {free / 1e6:.0f} MB are free on the disk of {media} (recording.keep_free, "
+                "recording.keep_gigabytes)"
+            )
 
     def _finish(self) -> None:
         """Complete the segment in work."""
@@ -235,7 +258,7 @@ class Tape:
             return
         try:
             current.segment.close()
-            current.grow(self._store, self._live, closed=True)
+            current.grow(self._store, closed=True)
         except (av.error.FFmpegError, OSError, ValueError, CrosscamError) as error:
             self._current = current
             self._fail(error)
@@ -276,17 +299,23 @@ class _Current:
     """The segment in work and its times. Ticks: the stream's time base."""
 
     def __init__(
-        self, row: RecordingRow, segment: Segment, packet: Any, capture: float, step: float
+        self,
+        row: RecordingRow,
+        segment: Segment,
+        packet: Any,
+        capture: float,
+        step: float,
+        live: bool,
     ) -> None:
         self.row, self.segment = row, segment
-        self.jumped = False
+        self.parted = False  # from the stream's or the host's clock: ends at the next key frame
         self.next_grow = time.monotonic() + GROW_SECONDS
+        self._live = live
         self._base = float(packet.time_base)
         self._step = max(1, round(step / self._base))
         first = packet.pts if packet.pts is not None else packet.dts
-        self._first = first or 0
-        self._shift = -self._first  # from the stream's ticks to the file's, whose first pts is 0
-        self._offset = self._offset0 = capture - self._first * self._base
+        self._shift = -(first or 0)  # from the stream's ticks to the file's, whose first pts is 0
+        self._start = capture  # of the file's first packet, as known by now
         self._last_dts: int | None = None
         self._last_capture = capture
         self._end = 0
@@ -303,17 +332,30 @@ class _Current:
         ahead: int = packet.dts + self._shift - self._last_dts
         return ahead <= 0 or ahead * self._base > _JUMP
 
+    def parts(self, packet: Any, capture: float) -> bool:
+        """Whether the live clock was set since the packet before.
+
+        A burst at a stream's start moves it as well, by a picture's time with each packet.
+        """
+        if not self._live or packet.pts is None:
+            return False
+        moved = abs(capture - self.seconds(packet) - self._start)
+        return moved > max(_STEP, 2 * self._step * self._base)
+
     def write(self, packet: Any, capture: float) -> None:
         """Copy a packet; where the stream's time stamps jump, the capture times say how far."""
         if self.jumps(packet) and self._last_dts is not None:
             passed = max(1, round((capture - self._last_capture) / self._base))
             self._shift = self._last_dts + passed - packet.dts
-            self.jumped = True
+            self.parted = True
+        elif self.parts(packet, capture):
+            self.parted = True
         pts, dts = self._times(packet)
         self.segment.write(packet, pts, dts)
         self._last_dts, self._last_capture = dts, capture
         self._end = max(self._end, pts + (packet.duration or self._step))
-        self._offset = capture - (pts - self._shift) * self._base
+        if not self.parted and packet.pts is not None:
+            self._start = capture - pts * self._base
 
     def _times(self, packet: Any) -> tuple[int, int]:
         """(pts, dts) for the file: dts rises and is never above pts, whatever is missing."""
@@ -332,15 +374,13 @@ class _Current:
             dts = last + 1
         return max(pts, dts), dts
 
-    def grow(self, store: Store, live: bool, closed: bool = False) -> None:
+    def grow(self, store: Store, closed: bool = False) -> None:
         """Tell the store how far it has come.
 
         A live clock knows better with every packet when the pictures were captured (the burst at
-        a stream's start comes late); so does the segment's start, unless the time stamps jumped.
+        a stream's start comes late); so does the segment's start, until the clocks part.
         """
-        start = self.row.start
-        if live and not self.jumped and abs(self._offset - self._offset0) < _JUMP:
-            start += self._offset - self._offset0
+        start = self._start if self._live else self.row.start
         end = start + self._end * self._base
         grow_recording(store, self.row.id, start, end, self.segment.bytes, closed=closed)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 EPILOG = """examples:
   crosscam retention --store sqlite:///crosscam.db --pipeline pipeline.yaml --dry-run
-      what would go by recording.keep_days and recording.keep_gigabytes of pipeline.yaml
+      what would go by the limits of pipeline.yaml (recording.keep_...)
   crosscam retention --store sqlite:///crosscam.db --keep-days 30 --keep-gigabytes 500
 
 A run that records does this by itself every minute. What an open case or a hold protects stays.
@@ -31,13 +31,16 @@ def add_retention_command(commands: argparse._SubParsersAction[argparse.Argument
     )
     parser.add_argument("--store", metavar="URL", help="store URL; overrides that of pipeline.yaml")
     parser.add_argument("--media", type=Path, metavar="DIR", help="media folder (PostgreSQL)")
-    parser.add_argument("--pipeline", type=Path, help="pipeline.yaml (default: built-in values)")
     parser.add_argument(
-        "--keep-days", type=float, metavar="N", help="overrides recording.keep_days"
+        "--pipeline", type=Path, help="pipeline.yaml with the limits (default: no limit)"
     )
-    parser.add_argument(
-        "--keep-gigabytes", type=float, metavar="N", help="overrides recording.keep_gigabytes"
-    )
+    for option, what in (
+        ("--keep-days", "days after its capture that a recording goes"),
+        ("--keep-gigabytes", "room for all recordings"),
+        ("--keep-free", "gigabytes left free on the disk"),
+    ):
+        text = f"{what}; overrides recording.{option[2:].replace('-', '_')}"
+        parser.add_argument(option, type=float, metavar="N", help=text)
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(function=_retention)
@@ -55,11 +58,14 @@ def _retention(options: argparse.Namespace) -> int:
 
     logging.basicConfig(level="WARNING", format="%(message)s")
     config = load_pipeline(options.pipeline)
-    limits = {"keep_days": options.keep_days, "keep_gigabytes": options.keep_gigabytes}
-    for name, value in limits.items():
+    limits: dict[str, float | None] = {}
+    for name in ("keep_days", "keep_gigabytes", "keep_free"):
+        value = limits[name] = getattr(options, name)
         if value is not None and not 0 < value < 1e9:
             raise ConfigError(f"--{name.replace('_', '-')} is {value:g}; allowed: above 0")
-        limits[name] = getattr(config.recording, name) if value is None else value
+        # A site's limits are in its pipeline.yaml: the built-in ones must not go for them.
+        if value is None and options.pipeline is not None:
+            limits[name] = getattr(config.recording, name)
     url = options.store or config.store.url
     path = sqlite_path(parse_url(url))
     if path is not None and not path.exists():
@@ -68,8 +74,13 @@ def _retention(options: argparse.Namespace) -> int:
         if not options.dry_run:
             repair(store)
         report = enforce(
-            store, **limits, margin=config.recording.segment, dry_run=options.dry_run
-        )  # fmt: skip
+            store,
+            keep_days=limits["keep_days"],
+            keep_gigabytes=limits["keep_gigabytes"],
+            keep_free=limits["keep_free"] or 0.0,
+            margin=config.recording.segment,
+            dry_run=options.dry_run,
+        )
     if options.json:
         _print_json(report)
     else:
@@ -81,11 +92,13 @@ def _print(report: RetentionReport, limits: Mapping[str, float | None]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    days, room = limits["keep_days"], limits["keep_gigabytes"]
-    console.print(
-        f"limits: {'no age' if days is None else f'{days:g} days'}, "
-        f"{'no room' if room is None else f'{room:g} GB'}"
-    )
+    units = {
+        "keep_days": "days",
+        "keep_gigabytes": "GB for all recordings",
+        "keep_free": "GB free on the disk",
+    }
+    said = [f"{limits[name]:g} {unit}" for name, unit in units.items() if limits[name]]
+    console.print(f"limits: {', '.join(said) or 'none'}")
     would = "would delete" if report.dry_run else "deleted"
     console.print(
         f"{would} {len(report.deleted)} recordings, {report.bytes / 1e9:.3f} GB; "

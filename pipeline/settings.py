@@ -46,6 +46,16 @@ class RecordingSettings(StrictModel):
         "first, over all cameras. Empty: no limit. What an open case or a hold protects stays, "
         "and counts.",
     )
+    keep_free: float = Field(
+        default=2.0,
+        ge=0,
+        le=1e9,
+        allow_inf_nan=False,
+        title="Keep free",
+        description="Gigabytes (10^9 bytes) left free on the disk of the media folder, or a "
+        "twentieth of a small disk: the oldest recordings go for it, as for the limits above. "
+        "With less than half of it left nothing is recorded, for a full disk would end the run.",
+    )
 
 
 class RuntimeSettings(StrictModel):

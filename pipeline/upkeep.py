@@ -76,6 +76,7 @@ class Upkeep:
             self._store,
             keep_days=settings.keep_days,
             keep_gigabytes=settings.keep_gigabytes,
+            keep_free=settings.keep_free,
             margin=settings.segment,
             sweep=sweep,
         )

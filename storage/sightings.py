@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import func, select
 
 from storage import selects
-from storage.models import LedgerEntry, Run, RunCamera, Track, TrackBox
+from storage.models import Run, RunCamera, Track, TrackBox
 from storage.queries import StoreReader
 from storage.records import LedgerRow, TrackRow
 from trackers.records import Box, TrackPoint
@@ -127,19 +127,3 @@ def looked_at(
         known = found.get(run, (first, last))
         found[run] = min(known[0], first), max(known[1], last)
     return [(run, first, last) for run, (first, last) in sorted(found.items())]
-
-
-def successor(reader: StoreReader, identity: int) -> int | None:
-    """The identity that most of an identity's tracks have now; itself while it has any.
-
-    After a merge that is the other one. None if none of its tracks is left.
-    """
-    ever = select(LedgerEntry.track).where(LedgerEntry.identity == identity)
-    found = selects.tracks(None, None, None).where(Track.id.in_(ever))
-    counts: dict[int, int] = {}
-    for row in reader.stream(found):
-        if row.identity is not None:
-            counts[row.identity] = counts.get(row.identity, 0) + 1
-    if identity in counts:
-        return identity
-    return max(counts, key=lambda i: (counts[i], -i), default=None)

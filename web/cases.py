@@ -14,9 +14,10 @@ from investigation.cases.export import export_case
 from reid.errors import ConfigError, DataError
 from storage.audit import AuditRow, entries
 from storage.cases import CaseItemRow, CaseRow, Cases, case, case_items, cases
+from storage.decisions.standing import successor
 from storage.models import iso_text
 from storage.records import ExemplarRow
-from storage.sightings import successor, tracks_by_id
+from storage.sightings import tracks_by_id
 from web.access import Visitor
 from web.jobs import Job, Jobs, Progress
 from web.times import check_order, utc_seconds

@@ -12,10 +12,10 @@ from investigation.replay.footage import Footage, Span
 from investigation.replay.itinerary import Itinerary, alone, of_identity, stretches
 from reid.errors import StoreError
 from storage.cases import CaseItemRow, CaseRow, case, case_items
+from storage.decisions.standing import successor
 from storage.models import iso_text
 from storage.queries import StoreReader
 from storage.records import ExemplarRow, LedgerRow
-from storage.sightings import successor
 
 MARGIN = 2.0  # seconds of footage before and after a sighting
 

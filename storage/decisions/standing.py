@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -117,6 +117,33 @@ def current_identities(connection: Connection, tracks: Iterable[int]) -> dict[in
         rows = select(LedgerEntry.track, LedgerEntry.identity).where(LedgerEntry.id.in_(last))
         found.update((track, identity) for track, identity in connection.execute(rows))
     return found
+
+
+def successors(connection: Connection, identities: Iterable[int]) -> dict[int, int | None]:
+    """For each identity the one that most of its tracks have now; itself while it has any.
+
+    After a merge, by a person or by the matcher, that is the other one. None if none of its tracks
+    is left.
+    """
+    wanted = sorted(set(identities))
+    ever: dict[int, set[int]] = {identity: set() for identity in wanted}
+    for some in chunks(wanted):
+        rows = select(LedgerEntry.identity, LedgerEntry.track).distinct()
+        for identity, track in connection.execute(rows.where(LedgerEntry.identity.in_(some))):
+            ever[identity].add(track)
+    now = current_identities(connection, set().union(*ever.values()))
+    found: dict[int, int | None] = {}
+    for identity, tracks in ever.items():
+        counts = Counter(name for t in tracks if (name := now.get(t)) is not None)
+        most = max(counts, key=lambda name: (counts[name], -name), default=None)
+        found[identity] = identity if identity in counts else most
+    return found
+
+
+def successor(reader: StoreReader, identity: int) -> int | None:
+    """As `successors`, of one identity."""
+    with reader.connection() as connection:
+        return successors(connection, [identity])[identity]
 
 
 def _successors(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from storage.decisions.standing import merges, name_now
+from storage.decisions.standing import successors
 from storage.desk_models import Case, CaseItem, Hold
 from storage.models import LedgerEntry, Track
 from storage.selects import CURRENT
@@ -49,8 +49,8 @@ def protection(connection: Connection, margin: float) -> Protection:
     """What open cases and holds protect now.
 
     Of a case's items a track protects its camera's footage of its time, an identity that of all
-    tracks it has now, also under the name that a merge gave it, a clip its camera's footage of its
-    stretch.
+    tracks it has now, also under the name that most of them got since (a person's merge, or the
+    matcher's), a clip its camera's footage of its stretch.
     """
     windows: list[Window] = [
         (camera, start, end)
@@ -64,9 +64,9 @@ def protection(connection: Connection, margin: float) -> Protection:
     seen = select(Track.camera, Track.start, Track.end)
     rows = list(connection.execute(seen.where(Track.id.in_(named))))
     added = select(CaseItem.identity).where(items, CaseItem.kind == "identity")
-    merged = merges(connection)
     names = {name for name in connection.execute(added).scalars() if name is not None}
-    people = sorted(names | {name_now(name, merged) for name in names})
+    later = {name for name in successors(connection, names).values() if name is not None}
+    people = sorted(names | later)
     ever = select(LedgerEntry.track).where(LedgerEntry.identity.in_(people))
     current = seen.join(LedgerEntry, CURRENT)
     rows += connection.execute(current.where(Track.id.in_(ever), LedgerEntry.identity.in_(people)))

@@ -10,6 +10,7 @@ whose store was restored from an older copy.
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ _BATCH = 200  # recordings in one transaction and one audit row
 _PAGE = 2000  # rows read at once; what is protected may lie in front of what is not
 _DAY = 86_400.0
 _GIGABYTE = 1e9
+_SHARE = 0.05  # of a disk, for those on which the gigabytes asked for would be more
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class RetentionReport:
 
     Attributes:
         deleted: the recordings that went (or would go), oldest first, and why: `days`,
-            `gigabytes`.
+            `gigabytes`, `disk`.
         bytes: of the deleted.
         left: bytes of the recordings that stay.
         protected: bytes that are over a limit and stay all the same, because a case or a hold
@@ -64,6 +66,7 @@ def enforce(
     *,
     keep_days: float | None,
     keep_gigabytes: float | None,
+    keep_free: float = 0.0,
     margin: float = 60.0,
     sweep: bool = True,
     dry_run: bool = False,
@@ -75,6 +78,7 @@ def enforce(
         store: whose recordings.
         keep_days: days after its capture (its `end`) that a recording goes; None: never.
         keep_gigabytes: room for all recordings, 10^9 bytes; None: no limit.
+        keep_free: 10^9 bytes to be left free on the media folder's disk (see `reserve`).
         margin: seconds before and after what is protected that stay as well.
         sweep: also look for files and rows that a crash left without each other.
         dry_run: only say what would be done.
@@ -99,19 +103,43 @@ def enforce(
             else:
                 protected += row.bytes
     left = total - sum(row.bytes for row, _ in chosen.values())
-    if keep_gigabytes is not None and left > keep_gigabytes * _GIGABYTE:
+    for why, goal in (
+        ("gigabytes", None if keep_gigabytes is None else keep_gigabytes * _GIGABYTE),
+        ("disk", total - _shortage(reader, keep_free)),
+    ):
+        if goal is None or left <= goal:
+            continue
         for row in _oldest(reader, Recording.closed.is_(True)):
-            if left <= keep_gigabytes * _GIGABYTE:
+            if left <= goal:
                 break
             if row.id not in chosen and not kept.covers(row.camera, row.start, row.end):
-                chosen[row.id] = row, "gigabytes"
+                chosen[row.id] = row, why
                 left -= row.bytes
-        protected = max(protected, int(left - keep_gigabytes * _GIGABYTE))
+        protected = max(protected, int(left - goal))
     deleted = sorted(chosen.values(), key=lambda choice: (choice[0].end, choice[0].id))
     if not dry_run:
         deleted = _delete(store, deleted, margin)
     size = sum(row.bytes for row, _ in deleted)
     return RetentionReport(tuple(deleted), size, total - size, protected, swept, dry_run)
+
+
+def reserve(media: Path, keep_free: float) -> int:
+    """Bytes to be left free on a disk: `keep_free` gigabytes, or a twentieth of a small disk.
+
+    Raises:
+        OSError: if the folder cannot be looked at.
+    """
+    return int(min(keep_free * _GIGABYTE, _SHARE * shutil.disk_usage(media).total))
+
+
+def _shortage(reader: StoreReader, keep_free: float) -> int:
+    """Bytes that have to go before so much is free."""
+    media = media_of(reader)
+    try:
+        return max(0, reserve(media, keep_free) - shutil.disk_usage(media).free)
+    except OSError as error:
+        log.warning("cannot tell how full %s is: %s", media, error.strerror or error)
+        return 0
 
 
 def _oldest(reader: StoreReader, wanted: ColumnElement[bool]) -> Iterator[RecordingRow]:
@@ -168,7 +196,10 @@ def _remove(
         try:
             row.path.rename(gone_path(row.path))
         except FileNotFoundError:
-            pass  # its row goes all the same, and the audit row names it
+            if not row.path.parent.exists():  # the disk may be away: the sweep decides
+                log.debug("recording %s stays: its folder is not there", row.path)
+                continue
+            # Its row goes all the same, and the audit row names it.
         except OSError as error:
             log.warning("recording %s stays: %s", row.path, error.strerror or error)
             continue

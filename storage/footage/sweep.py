@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, select
 
 from storage.audit import Audit, record
 from storage.desk_models import Recording
+from storage.footage.protection import protection
 from storage.footage.recordings import FOLDER, media_of
 from storage.queries import StoreReader
 from storage.store import Store
@@ -30,9 +31,10 @@ class Sweep:
         finished: files whose deletion had begun and is now finished.
         restored: files whose deletion had begun but was never committed; they have their name
             back.
-        missing: rows whose file is not there; they are removed, with an audit row.
+        missing: rows whose file is not there; they are removed, with an audit row, unless a case
+            or a hold protects them.
         unknown: files that no row knows; they stay. May be footage of a restored store.
-        unmounted: no recording at all is where it should be: nothing was touched.
+        unmounted: most recordings are not where they should be: no row was removed.
     """
 
     finished: tuple[Path, ...]
@@ -69,15 +71,18 @@ def sweep_files(store: Store, reader: StoreReader, dry_run: bool = False) -> Swe
     there = files.keys() | half.keys()
     lost = sorted(n for n, closed in rows.items() if closed and n not in there)
     lost = [name for name in lost if not (media / name).exists()]
-    unmounted = bool(lost) and not any(name in there for name in rows)
+    # Most, not all: a run that began without the disk has made the folder anew, and records.
+    unmounted = 2 * len(lost) > sum(rows.values())
     if unmounted:
         log.warning(
-            "none of the store's %d recordings is in %s: is its disk mounted? Nothing is removed",
+            "%d of the store's %d recordings are not in %s: is its disk mounted? Nothing is "
+            "removed",
+            len(lost),
             len(rows),
             media / FOLDER,
         )
     elif lost and not dry_run:
-        _forget(store, lost)
+        lost = _forget(store, lost)
     unknown = sorted(p for n, p in files.items() if not n.endswith(GONE) and n not in rows)
     if unknown:
         log.warning(
@@ -111,19 +116,36 @@ def _restore(store: Store, path: Path, media: Path, name: str) -> bool:
     return store.write(restore)
 
 
-def _forget(store: Store, lost: list[str]) -> None:
-    """Remove rows whose file somebody took away, and say so in the audit trail."""
+def _forget(store: Store, lost: list[str]) -> list[str]:
+    """Remove rows whose file somebody took away, and say so in the audit trail.
+
+    What a case or a hold protects stays in the index: it says what there was to be found.
+    """
+    gone: list[str] = []
     for begin in range(0, len(lost), 200):
         names = lost[begin : begin + 200]
 
-        def forget(connection: Connection, names: list[str] = names) -> None:
-            connection.execute(delete(Recording).where(Recording.path.in_(names)))
-            details = {"because": {"missing": len(names)}, "files": names}
-            subject = f"{len(names)} recordings"
-            record(connection, Audit("crosscam", "retention", subject, details=details))
+        def forget(connection: Connection, names: list[str] = names) -> list[str]:
+            kept = protection(connection, 0.0)
+            found = select(Recording.path, Recording.camera, Recording.start, Recording.end)
+            rows = connection.execute(found.where(Recording.path.in_(names)))
+            going = sorted(r.path for r in rows if not kept.covers(r.camera, r.start, r.end))
+            if going:
+                connection.execute(delete(Recording).where(Recording.path.in_(going)))
+                details = {"because": {"missing": len(going)}, "files": going}
+                subject = f"{len(going)} recordings"
+                record(connection, Audit("crosscam", "retention", subject, details=details))
+            return going
 
-        store.write(forget)
-    log.warning("%d recordings were not in the media folder any more: %s ...", len(lost), lost[0])
+        gone += store.write(forget)
+    log.warning(
+        "%d recordings are not in the media folder any more (the first: %s); %d of them are "
+        "protected and stay in the index",
+        len(lost),
+        lost[0],
+        len(lost) - len(gone),
+    )
+    return gone
 
 
 def _files(folder: Path) -> Iterator[Path]:

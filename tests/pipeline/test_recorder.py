@@ -19,13 +19,15 @@ import numpy as np
 import pytest
 
 from pipeline import recorder as recorder_module
+from pipeline.clock import LiveClock
 from pipeline.config import CameraConfig
-from pipeline.recorder import Recorder, repair
+from pipeline.recorder import Recorder, Tape, repair
 from pipeline.redact import SourceUrl
 from pipeline.segments import Segment
 from pipeline.settings import RecordingSettings
 from pipeline.sources import Sources
 from reid.errors import ConfigError
+from storage.footage import retention
 from storage.footage.recordings import RecordingRow, begin_recording, recordings
 from storage.records import CameraRow
 from storage.store import Store
@@ -250,7 +252,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_ends_the_recording_and_not_the_run(small_disk, tmp_path, gop, caplog):
     with Store.open(f"sqlite:///{tmp_path / 's.db'}", small_disk / "media") as store:
-        tapes, frames = record(store, camera("a", gop(frames=160)), segment=4.0)
+        tapes, frames = record(store, camera("a", gop(frames=160)), segment=4.0, keep_free=0)
         assert len(frames) == 160
         assert tapes.problems() == {"a": "recording stopped: No space left on device"}
         assert caplog.text.count("No space left") == 1
@@ -260,6 +262,18 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(small_disk, tmp_path, go
             assert row.bytes == row.path.stat().st_size
             count = len(packets(row.path))
             assert row.end - row.start == pytest.approx(count / 10, abs=0.21)
+
+
+def test_a_nearly_full_disk_ends_the_recording_before_the_store(small_disk, gop, monkeypatch):
+    """Store and media on one disk: without a rest for the store, it is what fails."""
+    with Store.open(f"sqlite:///{small_disk / 's.db'}") as store:
+        monkeypatch.setattr(retention, "_SHARE", 0.4)
+        monkeypatch.setattr(recorder_module, "GROW_SECONDS", 0.0)
+        tapes, frames = record(store, camera("a", gop(frames=300)), segment=2.0)
+        assert len(frames) == 300
+        assert "recording stopped: only 0 MB are free on the disk of" in tapes.problems()["a"]
+        assert "keep_free" in tapes.problems()["a"]
+        assert rows(store)
 
 
 def test_recording_goes_on_when_the_trouble_is_over(store, gop, monkeypatch, caplog):
@@ -434,3 +448,27 @@ def test_a_fault_of_ours_does_not_cost_the_camera_its_pictures(store, gop, monke
     assert len(frames) == 20 and "ZeroDivisionError" in caplog.text
     assert tapes.problems() == {"a": "recording stopped: division by zero"}
     assert rows(store) == []
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 5.0])
+def test_a_clock_that_is_set_does_not_move_what_was_recorded(store, gop, step):
+    """What lies in the recording lies at the time that the pictures had for the pipeline."""
+    run = store.begin_run({}, [CameraRow("a", "a")])
+    tape = Tape(camera("a", "rtsp://a"), store, run, RecordingSettings(enabled=True, segment=600))
+    clock, seen = LiveClock(window=8.0), []
+    with av.open(str(gop(frames=300))) as container:
+        stream = container.streams.video[0]
+        tape.connect(stream, live=True)
+        for packet in container.demux(stream):
+            if packet.size:
+                pts = float(packet.pts * packet.time_base)
+                now = START + pts + (step if pts >= 10 else 0.0)
+                clock.observe(pts, now)
+                seen.append(clock.at(pts, now))
+                tape.packet(packet, seen[-1])
+    tape.close()
+    store.flush()
+    found = sorted(rows(store), key=lambda row: row.id)
+    assert len(found) == 2
+    times = [when for _, when in recorded(found)]
+    assert times == pytest.approx(seen, abs=1e-3)

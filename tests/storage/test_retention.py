@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -12,7 +13,7 @@ from storage.audit import entries
 from storage.decisions.decide import Decisions
 from storage.footage import retention
 from storage.footage.holds import add_hold, release_hold
-from storage.footage.recordings import recordings
+from storage.footage.recordings import grow_recording, recordings
 from storage.footage.retention import enforce, gone_path
 from storage.store import Store
 from tests.storage.footage import DAY, add_case, add_recording, close_case, files, paths
@@ -179,6 +180,18 @@ def test_a_merge_does_not_lose_the_footage_of_a_case(store, run):
     assert other.id not in kept(store)
 
 
+@one_kind
+def test_an_identity_that_the_matcher_moved_does_not_lose_the_footage_of_a_case(store, run):
+    """An export follows it to its new name, so retention has to."""
+    theirs = add_recording(store, run, "door", start=NOON)
+    store.add_points(run, "door", 1, points(5))
+    store.link(run, decision(1, 1, "create"))
+    add_case(store, kind="identity", identity=1)
+    store.link(run, decision(1, 2, "move"))
+    enforce(store, keep_days=1, keep_gigabytes=None, now=NOON + 100 * DAY)
+    assert kept(store) == {theirs.id}
+
+
 def test_an_open_case_protects_its_clip(store, run):
     door, _ = row_of_minutes(store, run), row_of_minutes(store, run, "yard")
     begin = door[1].start
@@ -273,6 +286,44 @@ def test_a_disk_that_is_not_mounted_costs_no_rows(store, run, media, caplog):
 
 
 @one_kind
+def test_a_run_that_records_without_the_disk_costs_no_rows(store, run, media, caplog):
+    """Its folder is made anew in the mount point: the new recording is no sign of the disk."""
+    rows = [add_recording(store, run, start=NOON + 60 * n) for n in range(5)]
+    (media / "recordings").rename(media / "elsewhere")
+    fresh = add_recording(store, run, "yard", start=NOON + 600)
+    assert enforce(store, keep_days=1, keep_gigabytes=1e-9).sweep.unmounted
+    assert {row.id for row in recordings(store.reader())} == {row.id for row in rows}
+    assert "5 of the store's 6 recordings are not in" in caplog.text and not fresh.path.exists()
+
+
+@one_kind
+def test_a_lost_file_that_a_hold_protects_stays_in_the_index(store, run):
+    rows = [add_recording(store, run, start=NOON + 600 * n) for n in range(4)]
+    add_hold(store, "door", rows[0].start, rows[0].end, "cli:t", "r")
+    rows[0].path.unlink()
+    rows[3].path.unlink()
+    swept = enforce(store, **NEVER, now=NOON).sweep
+    assert [str(rows[3].path).endswith(name) for name in swept.missing] == [True]
+    assert {row.id for row in recordings(store.reader())} == {row.id for row in rows[:3]}
+
+
+def test_a_disk_that_is_nearly_full_is_relieved_of_the_oldest(store, run, monkeypatch):
+    rows = [add_recording(store, run, start=NOON + 60 * n, size=400_000) for n in range(4)]
+    usage = shutil._ntuple_diskusage(100_000_000, 99_500_000, 500_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert enforce(store, **NEVER, now=NOON).deleted == ()
+    report = enforce(store, **NEVER, keep_free=0.001, now=NOON)
+    assert [(row.id, why) for row, why in report.deleted] == [
+        (rows[0].id, "disk"),
+        (rows[1].id, "disk"),
+    ]
+    assert kept(store) == {rows[2].id, rows[3].id}
+    # Of a small disk a twentieth is enough.
+    report = enforce(store, **NEVER, keep_free=1000.0, now=NOON)
+    assert len(report.deleted) == 2 and report.protected == 5_000_000 - 500_000 - 800_000
+
+
+@one_kind
 def test_a_file_that_no_row_knows_is_told_and_stays(store, run, caplog):
     row = add_recording(store, run)
     stranger = row.path.with_name("120000.000-run000099.mp4")
@@ -295,6 +346,12 @@ def test_the_command(sqlite_url, capsys, tmp_path):
     data = json.loads(capsys.readouterr().out)
     assert [d["because"] for d in data["deleted"]] == ["days"] and data["left"] == 0
     assert not row.path.exists()
+    with Store.open(sqlite_url) as store:
+        row = add_recording(store, run)
+        grow_recording(store, row.id, row.start, row.end, int(2e11), closed=True)
+    assert main(["retention", "--store", sqlite_url]) == 0
+    out = capsys.readouterr().out
+    assert "limits: none" in out and "deleted 0 recordings" in out, "no built-in limit: 200 GB stay"
     assert main(["retention", "--store", sqlite_url, "--keep-gigabytes", "-1"]) == 2
     assert "--keep-gigabytes is -1" in capsys.readouterr().err
     assert main(["retention", "--store", f"sqlite:///{tmp_path}/none.db"]) == 2

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 
 from fastapi import HTTPException
 
 from reid.errors import ConfigError
-from storage.decisions.decide import DecisionRow, Decisions, decisions
+from storage.decisions.decide import DecisionRow, Decisions
+from storage.decisions.rows import rows_of
 from storage.sightings import tracks_by_id
 from web.access import Visitor
+from web.words import ShownDecision
 
 ACTIONS = ("confirm", "reject", "merge", "split", "undo")
 UNSEEN = "{what} was also seen by cameras that you may not see; somebody who may has to decide this"
@@ -64,24 +67,25 @@ def decide(
         return by.split(whose, tracks, who.name, reason, **extra)
     if action == "undo":
         number = _need(decision, "decision")
-        _check_all(who, find(who, number))
+        _check_all(find(who, number))
         return by.undo(number, who.name, reason, **extra)
     raise ConfigError(f"action is {action[:40]!r}; allowed: {', '.join(ACTIONS)}")
 
 
-def find(who: Visitor, number: int) -> DecisionRow:
+def find(who: Visitor, number: int) -> ShownDecision:
     """A decision about tracks of which the visitor may see one at least.
 
     Raises:
         HTTPException: 404 if there is none.
     """
-    found = decisions(who.desk.reader, before=number + 1, limit=1)
-    if found and found[0].id == number and visible(who, found):
-        return found[0]
-    raise HTTPException(404, f"there is no decision {number}")
+    with who.desk.reader.connection() as connection:
+        found = visible(who, rows_of(connection, [number]))
+    if not found:
+        raise HTTPException(404, f"there is no decision {number}")
+    return found[0]
 
 
-def just_decided(who: Visitor, number: int | None) -> DecisionRow | None:
+def just_decided(who: Visitor, number: int | None) -> ShownDecision | None:
     """The decision that a page was opened with, to offer its undo; None if it is not there."""
     try:
         return None if number is None else find(who, number)
@@ -89,18 +93,23 @@ def just_decided(who: Visitor, number: int | None) -> DecisionRow | None:
         return None
 
 
-def visible(who: Visitor, rows: Sequence[DecisionRow]) -> list[DecisionRow]:
+def visible(who: Visitor, rows: Sequence[DecisionRow]) -> list[ShownDecision]:
     """Those of which the visitor may see a track; one whose tracks were erased is for everybody."""
-    if who.cameras is None:
-        return list(rows)
     wanted = {track for row in rows for track in row.tracks}
-    seen = {t.id for t in tracks_by_id(who.desk.reader, wanted) if who.may_see(t.camera)}
-    return [row for row in rows if not row.tracks or not seen.isdisjoint(row.tracks)]
+    seen = wanted
+    if who.cameras is not None:
+        seen = {t.id for t in tracks_by_id(who.desk.reader, wanted) if who.may_see(t.camera)}
+    return [_shown(row, seen) for row in rows if not row.tracks or not seen.isdisjoint(row.tracks)]
 
 
-def _check_all(who: Visitor, row: DecisionRow) -> None:
-    cameras = {t.camera for t in tracks_by_id(who.desk.reader, row.tracks)}
-    if not all(who.may_see(camera) for camera in cameras):
+def _shown(row: DecisionRow, seen: set[int]) -> ShownDecision:
+    values = {field.name: getattr(row, field.name) for field in fields(row)}
+    values["tracks"] = tuple(track for track in row.tracks if track in seen)
+    return ShownDecision(**values, hidden=len(row.tracks) - len(values["tracks"]))
+
+
+def _check_all(row: ShownDecision) -> None:
+    if row.hidden:
         raise HTTPException(403, UNSEEN.format(what=f"what decision {row.id} is about"))
 
 

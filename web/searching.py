@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -20,12 +20,14 @@ from investigation.search.photos import MOST_BYTES, Person, load_photo, whole_pi
 from investigation.search.queries import Query, check_weights
 from reid.errors import ConfigError
 from storage.decisions.standing import rejected
+from storage.records import TrackRow
 from storage.sightings import tracks_by_id
 from web.access import Visitor
 from web.room import SearchRoom
 from web.shelf import Asked, UploadedPhoto, Wishes
 from web.words import one_line
 
+TAKEN = "this search was made of what a camera saw that you may not see any more; search anew"
 MOST_PHOTOS = 8
 LONGEST_REASON = 500
 SHOWN_SIDE = 1600  # pixels of the longer side of a photo as shown
@@ -183,11 +185,28 @@ def ask(who: Visitor, room: SearchRoom, query: Query, wishes: Wishes) -> Asked:
     return Asked(query=query, wishes=wishes, filters=filters, hits=tuple(hits))
 
 
+def again(who: Visitor, room: SearchRoom, key: str) -> Query:
+    """The query of an earlier search of theirs, to search or to watch for it once more.
+
+    Raises:
+        HTTPException: 404 if it is not there, or made of what they may not see any more.
+    """
+    query = room.shelf.find(key, who.name, Asked).query
+    _check_theirs(who, tracks_by_id(who.desk.reader, query.tracks))
+    return query
+
+
+def _check_theirs(who: Visitor, rows: Iterable[TrackRow]) -> None:
+    """Refuse a query made of tracks on a camera that was taken from the visitor since."""
+    if not all(who.may_see(row.camera) for row in rows):
+        raise HTTPException(404, TAKEN)
+
+
 def current(who: Visitor, asked: Asked, room: SearchRoom) -> Current:
     """What may be shown of a search now.
 
     Raises:
-        HTTPException: 404 if what was searched for was erased since.
+        HTTPException: 404 if what was searched for was erased since, or may not be seen any more.
     """
     reader = who.desk.reader
     anchors = [*sorted(asked.query.tracks), *asked.confirmed]
@@ -197,8 +216,10 @@ def current(who: Visitor, asked: Asked, room: SearchRoom) -> Current:
         room.shelf.forget_tracks(gone)
         if not gone.isdisjoint(anchors):
             raise HTTPException(404, f"{asked.query.subject} was erased; the search is over")
+    _check_theirs(who, (rows[track] for track in asked.query.tracks))
     best = reader.best_exemplars([hit.track for hit in asked.hits])
-    known = Counter(rows[t].identity for t in anchors if t in rows and rows[t].identity is not None)
+    theirs = [rows[track] for track in anchors if who.may_see(rows[track].camera)]
+    known = Counter(row.identity for row in theirs if row.identity is not None)
     anchor = known.most_common(1)[0][0] if known else None
     ruled_out = rejected(reader) if anchor is not None else frozenset()
     hits, out = [], 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
 from fastapi import HTTPException, Request
 
@@ -22,7 +23,7 @@ from storage.watches.edit import add_watch
 from storage.watches.rows import WatchRow, watches
 from web.access import Visitor
 from web.room import SearchRoom
-from web.shelf import Asked
+from web.searching import again
 from web.words import one_line
 
 # Whom a server on the inside of a network posts to is chosen by whoever may add a watch. These
@@ -30,6 +31,9 @@ from web.words import one_line
 # are for the command line, or for a variable of the environment.
 SERVICES = ("https", "http", "jsons", "json", "mqtts", "mqtt", "mailtos", "mailto", "ntfys", "ntfy")
 VARIABLE = re.compile(r"\$\{CROSSCAM_NOTIFY_[A-Z0-9_]+\}")
+# Of mailto://: with a library for PGP at hand they have files of the server read, and hosts asked
+# that the sender of a key names.
+NOT_OVER_THE_NETWORK = re.compile(r"pgp\w*|wkd")
 SPANS = {"12h": "12 hours", "1d": "a day", "2d": "2 days", "7d": "a week", "30d": "30 days"}
 
 
@@ -76,7 +80,7 @@ def whom(
     if sum((bool(query), track is not None, identity is not None)) != 1:
         raise ConfigError("a watch is made of one search, one track or one identity")
     if query:
-        return room.shelf.find(query, who.name, Asked).query
+        return again(who, room, query)
     reader = who.desk.reader
     fingerprint = yardstick(who).fingerprint
     if track is not None:
@@ -146,7 +150,20 @@ def check_notify(addresses: Sequence[str]) -> list[str]:
                 f"{', '.join(f'{name}://' for name in SERVICES)}; others by `crosscam watch add`, "
                 "or in a variable ${CROSSCAM_NOTIFY_NAME} of the server"
             )
+        elif scheme in ("mailto", "mailtos"):
+            _check_mail(text)
     return found
+
+
+def _check_mail(address: str) -> None:
+    """Refuse what would make the server read its files; names are read as apprise reads them."""
+    for option in re.split(r"[?&;]", address)[1:]:
+        name = unquote(option.partition("=")[0]).strip().lower()
+        if NOT_OVER_THE_NETWORK.fullmatch(name):
+            raise ConfigError(
+                f"notify address mailto://...: the option {name[:20]} is not taken here; it is "
+                "by `crosscam watch add`, or in a variable ${CROSSCAM_NOTIFY_NAME} of the server"
+            )
 
 
 def visible(who: Visitor, rows: Sequence[WatchRow]) -> list[WatchRow]:

@@ -1,17 +1,29 @@
-"""Decisions in words, as the pages tell them."""
+"""Decisions in words, as the pages tell them, as far as a visitor may see them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from storage.decisions.rows import DecisionRow
 
 MOST_NAMED = 12
 
 
-def told(row: DecisionRow) -> str:
+@dataclass(frozen=True, slots=True)
+class ShownDecision(DecisionRow):
+    """A decision as a visitor sees it: `tracks` holds those of cameras that they may see.
+
+    Attributes:
+        hidden: how many others it is about.
+    """
+
+    hidden: int = 0
+
+
+def told(row: ShownDecision) -> str:
     """A decision as a sentence without its reason."""
-    which = _tracks(row.tracks)
+    which = _tracks(row.tracks, row.hidden)
     if row.action == "undo":
         return f"Decision {row.undoes} undone"
     if not row.tracks:
@@ -34,7 +46,8 @@ def one_line(text: str) -> str:
     return "".join(letter for letter in spaced if letter.isprintable())
 
 
-def _tracks(tracks: Sequence[int]) -> str:
+def _tracks(tracks: Sequence[int], hidden: int) -> str:
     named = ", ".join(str(track) for track in tracks[:MOST_NAMED])
     more = f" and {len(tracks) - MOST_NAMED} more" if len(tracks) > MOST_NAMED else ""
-    return f"{'Track' if len(tracks) == 1 else 'Tracks'} {named}{more}"
+    more += f" and {hidden} of cameras you may not see" if hidden else ""
+    return f"{'Track' if len(tracks) + hidden == 1 else 'Tracks'} {named}{more}"

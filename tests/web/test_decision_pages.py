@@ -145,6 +145,22 @@ def test_only_what_one_sees_can_be_decided(own_people: People) -> None:
     assert identity_of(own_people, 1) == 3
 
 
+def test_a_decision_names_no_track_of_cameras_one_may_not_see(own_people: People) -> None:
+    ivan, eve = own_people.browse("ivan"), own_people.browse("eve")  # eve: the door, tracks 1, 4
+    decide(ivan, "merge", identity=3, other=1)
+    assert "Identity 1 merged into identity 3 (tracks 1, 2)" in text_of(ivan.get("/decisions"))
+    for page in ("/decisions", "/identities/3", "/tracks/1?decided=1"):
+        answer = eve.get(page)
+        said = "Identity 1 merged into identity 3 (tracks 1 and 1 of cameras you may not see)"
+        assert said in text_of(answer), page
+        assert 'name="decision" value="1"' not in answer.text  # undoing it would be refused
+    for program, tracks, hidden in (("ivan", [1, 2], 0), ("eve", [1], 1)):
+        rows = own_people.program(program).get("/api/v1/decisions").json()
+        assert [(row["tracks"], row["hidden"]) for row in rows] == [(tracks, hidden)]
+        one = own_people.program(program).get("/api/v1/decisions/1").json()
+        assert (one["tracks"], one["hidden"]) == (tracks, hidden)
+
+
 def test_the_list_of_decisions_and_the_precision(own_people: People) -> None:
     ivan = own_people.browse("ivan")
     decide(ivan, "confirm", track=2, identity=1, reason="same scar")

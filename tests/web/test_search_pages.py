@@ -15,8 +15,9 @@ import pytest
 
 from investigation.search.desk import SearchDesk
 from investigation.search.photos import Person
+from storage.accounts import accounts
 from storage.erasure.erase import erase
-from tests.web.conftest import text_of
+from tests.web.conftest import BY, text_of
 from tests.web.people import Blind, Browser, People, body, hits, photo
 from trackers.records import Box
 from web import room
@@ -314,6 +315,24 @@ def test_an_identitys_query_is_made_of_what_one_may_see(people: People, eve: Bro
     assert eve.get(f"{there}/picture/0").status_code == 200
     assert eve.get(f"{there}/picture/1").status_code == 404  # of the yard
     assert people.audit("search")[0].details["cameras"] == ["door"]
+
+
+def test_what_was_taken_from_somebody_since_is_in_no_search_of_theirs(own_people: People) -> None:
+    """A search kept for hours went on to show the crops it was made of, and to be searched for."""
+    ivan, desk = own_people.browse("ivan"), own_people.desk
+    by_photo, yards = ivan.found(), ivan.from_stored(track=3)
+    door, user = accounts.groups(desk.reader)[0], accounts.find_user(desk.reader, "ivan")
+    desk.accounts.change_user(user.id, BY, all_cameras=False, groups=[door.id])
+    key = key_of(yards)
+    for path in (yards, f"{yards}/picture/0", f"{yards}/hit/1", f"{yards}/hit/1/query",
+                 f"/watches/new?query={key}", f"/watches/new/picture?query={key}"):  # fmt: skip
+        answer = ivan.get(path)
+        assert answer.status_code == 404, path
+        assert "may not see any more" in text_of(answer)
+    assert ivan.send("/search", {"reason": "x", "query": key}).status_code == 404
+    assert ivan.send("/watches", {"name": "x", "reason": "x", "query": key}).status_code == 404
+    assert set(hits(ivan.get(by_photo).text)) == {1, 4}
+    assert ivan.get(f"{by_photo}/picture/0").status_code == 200  # their own photo
 
 
 # ---- erased --------------------------------------------------------------------------------------

@@ -133,6 +133,10 @@ def test_a_secret_is_never_shown_again(own_people: People) -> None:
         "file:///etc/passwd",
         "msteams://a/b/c?template=/etc/passwd",
         "syslog://",
+        "mailto://u:p@mail.example?pgppub=/etc/hostname",
+        "mailtos://u:p@mail.example/?to=a@b.example&%50gpprv=/etc/hostname",
+        "mailto://u:p@mail.example?to=a@b.example;pgp=sign",
+        "mailto://u:p@mail.example?wkd=yes",
     ],
 )
 def test_the_network_cannot_have_the_servers_secrets_sent(address: str) -> None:
@@ -141,7 +145,13 @@ def test_the_network_cannot_have_the_servers_secrets_sent(address: str) -> None:
 
 
 def test_addresses_that_may_come_over_the_network() -> None:
-    fine = ["https://host/hook", "mqtts://u:p@h/t", "${CROSSCAM_NOTIFY_DESK}"]
+    fine = [
+        "https://host/hook",
+        "mqtts://u:p@h/t",
+        "${CROSSCAM_NOTIFY_DESK}",
+        "mailto://u:p@mail.example?to=wkd@pgp.example&name=pgp",
+        "https://host/?pgp=1",
+    ]
     assert check_notify([*fine, "  ", ""]) == fine
 
 

@@ -11,7 +11,7 @@ from reid.errors import ModelError
 from storage.watches.alerts import alerts, mark_seen
 from web.access import Investigator
 from web.deciding import just_decided
-from web.ids import InPath, InQuery
+from web.ids import Id, InPath, InQuery
 from web.pages import page
 from web.room import SearchRoom, TheRoom
 from web.watch import find_alert, find_watch, picture_of, scope, unseen
@@ -57,7 +57,7 @@ def count(who: Investigator) -> Response:
 @router.post("/alerts/seen")
 def seen(
     who: Investigator,
-    alert: Annotated[list[int], Form(max_length=MOST_MARKED)] = [],  # noqa: B006 - FastAPI copies
+    alert: Annotated[list[Id], Form(max_length=MOST_MARKED)] = [],  # noqa: B006 - FastAPI copies
     watch: Annotated[str, Form(max_length=20)] = "",
 ) -> Response:
     """Mark alerts as seen, by the visitor."""

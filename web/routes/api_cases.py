@@ -13,7 +13,7 @@ from storage.footage.holds import HoldRow, holds, release_hold
 from storage.models import iso_text
 from web.access import Administrator, Investigator, Visitor
 from web.cases import add, exports, find_case, shown_items, start_export, visible, what
-from web.ids import BEYOND, InPath
+from web.ids import Id, InPath
 from web.routes.api import ERRORS, ProblemAnswer
 from web.routes.api_jobs import JobAnswer, job_answer, jobs_of
 from web.routes.api_watches import Why, said
@@ -27,7 +27,6 @@ router = APIRouter(
     | {404: {"model": ProblemAnswer, "description": "There is none that may be seen"}},
 )
 
-Id = Annotated[int, Field(ge=1, lt=BEYOND)]
 Time = Annotated[str, Field(max_length=60)]
 
 

@@ -11,19 +11,18 @@ from starlette.responses import Response
 
 from storage.decisions.decide import decisions
 from storage.decisions.precision import precision
-from storage.decisions.rows import DecisionRow
 from storage.models import iso_text
 from storage.records import ExemplarRow, LedgerRow, TrackRow
 from storage.sightings import tracks_by_id
 from web.access import Investigator, Viewer
 from web.deciding import decide, find, visible
-from web.ids import BEYOND, InPath, InQuery
+from web.ids import BEYOND, Id, InPath, InQuery
 from web.routes import timeline
 from web.routes.api import ERRORS, ProblemAnswer
 from web.routes.api_search import PICTURES
 from web.routes.pictures import crop
 from web.ways import itinerary
-from web.words import one_line
+from web.words import ShownDecision, one_line
 
 router = APIRouter(
     prefix="/api/v1",
@@ -31,8 +30,6 @@ router = APIRouter(
     responses=ERRORS
     | {404: {"model": ProblemAnswer, "description": "There is none that may be seen"}},
 )
-
-Id = Annotated[int, Field(ge=1, lt=BEYOND)]
 
 
 class PictureAnswer(BaseModel):
@@ -107,7 +104,7 @@ class SeenAnswer(BaseModel):
 
 
 class DecisionAnswer(BaseModel):
-    """What a person decided."""
+    """What a person decided, as far as the token's user may see it."""
 
     decision: int
     time: str
@@ -115,6 +112,7 @@ class DecisionAnswer(BaseModel):
     action: str
     reason: str
     tracks: list[int]
+    hidden: int = Field(description="Further tracks, of cameras that may not be seen.")
     identity: int | None
     other: int | None
     undoes: int | None
@@ -214,7 +212,7 @@ def make(who: Investigator, wanted: DecisionRequest) -> DecisionAnswer:
         tracks=wanted.tracks,
         decision=wanted.decision,
     )
-    return _decision(made)
+    return _decision(visible(who, [made])[0])
 
 
 @router.get("/decisions", tags=["decisions"])
@@ -249,8 +247,8 @@ def precision_of(who: Investigator, run: InQuery = None) -> dict[str, Any]:
     return precision(who.desk.reader, run).as_json()
 
 
-def _decision(row: DecisionRow) -> DecisionAnswer:
-    return DecisionAnswer(**row.as_json())
+def _decision(row: ShownDecision) -> DecisionAnswer:
+    return DecisionAnswer(**row.as_json(), hidden=row.hidden)
 
 
 def _track(row: TrackRow, pictures: list[ExemplarRow], ledger: list[LedgerRow]) -> TrackAnswer:

@@ -13,7 +13,7 @@ from storage.watches.alerts import AlertRow, alerts, mark_seen
 from storage.watches.edit import end_watch
 from storage.watches.rows import WatchRow, watches
 from web.access import Investigator, Visitor
-from web.ids import BEYOND, InPath, InQuery
+from web.ids import BEYOND, Id, InPath, InQuery
 from web.room import TheRoom
 from web.routes.api import ERRORS, ProblemAnswer
 from web.routes.api_search import PICTURES
@@ -26,8 +26,6 @@ router = APIRouter(
     responses=ERRORS
     | {404: {"model": ProblemAnswer, "description": "There is none that may be seen"}},
 )
-
-Id = Annotated[int, Field(ge=1, lt=BEYOND)]
 
 
 class WatchAnswer(BaseModel):

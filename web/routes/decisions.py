@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from storage.decisions.decide import DecisionRow, decisions
 from web.access import Investigator
 from web.deciding import decide, visible
-from web.ids import InForm, InQuery
+from web.ids import Id, InForm, InQuery
 from web.pages import page
 from web.room import TheRoom
 from web.routes.sign_in import local_path
@@ -30,7 +30,7 @@ def make(
     track: InForm = None,
     identity: InForm = None,
     other: InForm = None,
-    tracks: Annotated[list[int], Form()] = [],  # noqa: B006 - FastAPI copies it
+    tracks: Annotated[list[Id], Form()] = [],  # noqa: B006 - FastAPI copies it
     decision: InForm = None,
     reason: Annotated[str, Form(max_length=1000)] = "",
     search: Annotated[str, Form(max_length=64)] = "",

@@ -13,7 +13,7 @@ from investigation.search.hits import Hit
 from reid.errors import StoreError
 from storage.decisions.decide import decisions
 from web.access import Investigator
-from web.deciding import just_decided
+from web.deciding import just_decided, visible
 from web.ids import InPath, InQuery
 from web.pages import page
 from web.room import SearchRoom, TheRoom
@@ -59,7 +59,7 @@ def evidence(
         part_names=room.parts,
         strongest=strongest or 1.0,
         ledger=[(row, explain(row, hit.camera)) for row in reader.ledger(track)],
-        decided=decisions(reader, track=track, limit=20),
+        decided=visible(who, decisions(reader, track=track, limit=20)),
         decided_now=just_decided(who, decided),
         before=hits[place - 1] if place else None,
         after=hits[place + 1] if place + 1 < len(hits) else None,

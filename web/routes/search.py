@@ -16,6 +16,7 @@ from web.ids import InForm, InQuery
 from web.pages import page
 from web.room import SearchRoom, TheRoom
 from web.searching import (
+    again,
     ask,
     chosen_people,
     current,
@@ -80,7 +81,7 @@ def search(
             uploaded = [upload(room.looking, name, data, crop=crop) for name, data in sent]
             return _with_photos(request, who, room, Waiting(tuple(uploaded), wishes))
         if query:
-            asked = ask(who, room, room.shelf.find(query, who.name, Asked).query, wishes)
+            asked = ask(who, room, again(who, room, query), wishes)
         else:
             asked = ask(who, room, from_stored(who, room.looking, track, identity), wishes)
     except CrosscamError as error:

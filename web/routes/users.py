@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request
-from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from reid.errors import AccountError
@@ -13,7 +12,7 @@ from storage.accounts import accounts
 from storage.accounts.accounts import Role, UserRow
 from storage.accounts.tokens import tokens
 from web.access import Administrator, Visitor
-from web.ids import BEYOND, InPath
+from web.ids import Id, InPath
 from web.pages import page
 
 router = APIRouter(include_in_schema=False)
@@ -32,7 +31,7 @@ def add(
     name: Annotated[str, Form()] = "",
     role: Annotated[str, Form()] = "viewer",
     cameras: Annotated[str, Form()] = "groups",
-    groups: Annotated[list[Annotated[int, Field(ge=1, lt=BEYOND)]], Form()] = [],  # noqa: B006 - FastAPI copies it
+    groups: Annotated[list[Id], Form()] = [],  # noqa: B006 - FastAPI copies it
 ) -> Response:
     """Make a user and show the one-time link."""
     try:
@@ -57,7 +56,7 @@ def change(
     user: InPath,
     role: Annotated[str, Form()],
     cameras: Annotated[str, Form()] = "groups",
-    groups: Annotated[list[Annotated[int, Field(ge=1, lt=BEYOND)]], Form()] = [],  # noqa: B006 - FastAPI copies it
+    groups: Annotated[list[Id], Form()] = [],  # noqa: B006 - FastAPI copies it
 ) -> Response:
     """Change role and cameras."""
     found = _find(who, user)

@@ -28,8 +28,8 @@ def parse_time(text: str, what: str = "time") -> float:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise ConfigError(
-            f"{what} is '{text}', which is no time; write 2026-01-31T14:10:00Z (UTC), or with an "
-            "offset: 2026-01-31T15:10:00+01:00"
+            f"{what} is '{text[:40]}', which is no time; write 2026-01-31T14:10:00Z (UTC), or with "
+            "an offset: 2026-01-31T15:10:00+01:00"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -38,7 +38,7 @@ def parse_time(text: str, what: str = "time") -> float:
     except (OverflowError, ValueError):
         seconds = -1.0
     if not 0 <= seconds <= LAST_MOMENT:
-        raise ConfigError(f"{what} is '{text}'; allowed: the years 1970 to 9999")
+        raise ConfigError(f"{what} is '{text[:40]}'; allowed: the years 1970 to 9999")
     return seconds
 
 
@@ -67,8 +67,8 @@ def choose_filters(
             cannot be read or run backwards.
     """
     known = [c for c in reader.cameras() if visible is None or c.id in visible]
-    _check("camera", cameras, [c.id for c in known], reader.url)
-    _check("place", places, [c.place for c in known if c.place is not None], reader.url)
+    _check("camera", cameras, [c.id for c in known])
+    _check("place", places, [c.place for c in known if c.place is not None])
     chosen = frozenset(cameras) or (None if visible is None else frozenset(visible))
     return Filters(
         cameras=chosen,
@@ -78,10 +78,10 @@ def choose_filters(
     )
 
 
-def _check(kind: str, wanted: Sequence[str], known: Sequence[str], url: str) -> None:
+def _check(kind: str, wanted: Sequence[str], known: Sequence[str]) -> None:
     there = sorted(set(known))
     for name in wanted:
         if name not in there:
             listed = ", ".join(there[:LISTED]) or "none"
             more = f" and {len(there) - LISTED} more" if len(there) > LISTED else ""
-            raise ConfigError(f"store {url} has no {kind} '{name}'; it has: {listed}{more}")
+            raise ConfigError(f"the store has no {kind} '{name}'; it has: {listed}{more}")

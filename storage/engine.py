@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError, StatementError
 
 from reid.errors import StoreError
 from storage.redact import redact
@@ -81,7 +81,7 @@ def store_errors(shown: str, doing: str) -> Iterator[None]:
 
 def describe(error: SQLAlchemyError) -> str:
     """One line that says what the database said, without SQL, parameters or passwords."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error
     return redact(" ".join(str(cause).split()))
 
 

@@ -93,7 +93,7 @@ def what(
 
     Raises:
         ConfigError: if it is not exactly one thing.
-        DataError: if the times cannot be read or run backwards.
+        DataError: if the times cannot be read or hold nothing between them.
         HTTPException: 404 for what is not there or not theirs.
     """
     named = [c for c in cameras if c]
@@ -118,6 +118,8 @@ def what(
     if first is None or last is None:
         raise DataError("footage needs a time from and to")
     check_order(first, last)
+    if first == last:
+        raise DataError(f"footage from {start} to {end} is none: the end has to be later")
     return WhatToAdd(cameras=tuple(named), start=first, end=last)
 
 

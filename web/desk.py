@@ -142,6 +142,16 @@ class Desk:
             return False
         return True
 
+    def plain(self, message: str) -> str:
+        """A message without where the store lies: that is for the log and the terminal."""
+        for known, said in (
+            (f"store {self._shown}", "the store"),
+            (self._shown, "the store"),
+            (str(self._path or ""), "the store's file"),
+        ):
+            message = message.replace(known, said) if known else message
+        return message
+
     def report(self, problem: str) -> None:
         """Log why the store is away; once, not at every request."""
         with self._lock:

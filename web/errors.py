@@ -77,11 +77,11 @@ def _explain(request: Request, error: Exception) -> tuple[int, str]:
     if isinstance(error, StoreError):
         desk = desk_of(request)
         if desk.healthy() and not desk.was_away():
-            return 422, str(error)
+            return 422, desk.plain(str(error))
         desk.report(str(error))
         return 503, AWAY
     if isinstance(error, CrosscamError):
-        return status_of(error), str(error)
+        return status_of(error), desk_of(request).plain(str(error))
     if isinstance(error, RequestValidationError):
         return 422, "; ".join(_field(problem) for problem in error.errors())
     if isinstance(error, HTTPException | StarletteHTTPException):

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
@@ -102,6 +103,7 @@ class Gate:
         if request.method not in SAFE:
             _check_origin(request)
             _check_kind(request)
+            _check_letters(request)
         signed = await self._who(request)
         if signed is not None:
             client = request.client
@@ -159,7 +161,13 @@ def too_large(limit: int) -> HTTPException:
 def _check_origin(request: Request) -> None:
     """A browser says which page a change comes from; only ours may make one."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers["host"].lower():
+    if origin is None:
+        return
+    try:
+        site = urlsplit(origin).netloc.lower()
+    except ValueError:  # `http://[`
+        site = ""
+    if not site or site != request.headers["host"].lower():
         raise HTTPException(403, "this request comes from a page of another site")
 
 
@@ -173,6 +181,14 @@ def _check_kind(request: Request) -> None:
         raise HTTPException(
             415, f"the body is {kind or 'of no kind'}; allowed: {' or '.join(allowed)}"
         )
+
+
+def _check_letters(request: Request) -> None:
+    """Take UTF-8 alone: other codecs of Python make letters that no database takes."""
+    _, options = parse_options_header(request.headers.get("content-type"))
+    charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in ("utf-8", "utf8"):
+        raise HTTPException(415, f"the body is written in {charset[:40]!r}; allowed: utf-8")
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from storage.accounts.accounts import Role
-from web.access import visitor_of
+from web.access import desk_of, visitor_of
 from web.static import static_url
 from web.words import told
 
@@ -53,8 +53,13 @@ def page(
     headers: Mapping[str, str] | None = None,
     **shown: Any,
 ) -> HTMLResponse:
-    """Render a template; `who`, `csrf`, `now` and the navigation are always there."""
+    """Render a template; `who`, `csrf`, `now` and the navigation are always there.
+
+    `problem`, an error of ours to be shown beside its form, loses where the store lies.
+    """
     who = visitor_of(request)
+    if shown.get("problem"):
+        shown["problem"] = desk_of(request).plain(shown["problem"])
     places = [p for p in NAVIGATION if who is not None and who.role >= p.role]
     text = _TEMPLATES.get_template(template).render(
         who=who,

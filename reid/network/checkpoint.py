@@ -143,9 +143,16 @@ def parse_config(path: Path, header: dict[str, str]) -> ModelConfig:
 
 
 def file_fingerprint(path: Path) -> str:
-    """First 16 hex digits of the file's SHA-256: weights, configuration and notes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    """First 16 hex digits of the file's SHA-256: weights, configuration and notes.
+
+    Raises:
+        ModelError: if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read model weights: {error}") from error
 
 
 def calibration_file(weights: Path) -> Path:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from pydantic import BaseModel
 
+from reid.errors import StoreError
 from tests.web.conftest import FAST, Client, Served
 from tests.web.people import Browser, body, hits, photo
 from web.app import ROUTERS
@@ -130,6 +131,106 @@ def test_no_parameter_is_a_way_to_a_file(tried: Served, value: str) -> None:
         n for n in before if not n.startswith("store.")
     ]
     assert client.get("/account").status_code == 200, "the session ended on the way"
+
+
+MOST = 2**63 - 1  # the most that a database holds
+TIMES = ("0001-01-01T00:00%2B02:00", "1969-12-31T23:59", "9999-12-31T23:59:59-01:00")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        (f"/decisions?decided={MOST}", None, 200),
+        (f"/tracks/1?decided={MOST}", None, 200),
+        (f"/identities/1?decided={MOST}", None, 200),
+        ("/decisions", {"action": "undo", "decision": MOST}, 404),
+        ("/decisions", {"action": "split", "identity": 1, "tracks": 10**30, "reason": "x"}, 422),
+        ("/alerts/seen", {"alert": 10**30}, 422),
+        ("/cases/add", {"case": "9" * 20, "track": 1}, 422),
+        ("/cases/add", {"case": str(MOST), "track": 1}, 404),
+    ],
+)
+def test_a_number_that_no_database_holds_is_no_mistake_of_ours(
+    tried: Served, path: str, fields: dict[str, Any] | None, status: int
+) -> None:
+    client = tried.client("ivan")
+    answer = client.get(path) if fields is None else client.post(path, **fields)
+    assert answer.status_code == status, answer.text
+    assert tried.program("ivan").get(f"/api/v1/decisions/{MOST}").status_code == 404
+
+
+@pytest.mark.parametrize("moment", TIMES)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/timeline?start={}", "/timeline?end={}", "/audit?start={}", "/audit?end={}",
+        "/audit.csv?start={}", "/cases/add?camera=door&from={}&to={}", "/replay?from={}&to={}",
+        "/api/v1/identities?from={}", "/api/v1/audit?end={}",
+    ],
+)  # fmt: skip
+def test_a_time_that_no_database_holds_is_refused_by_its_field(
+    tried: Served, path: str, moment: str
+) -> None:
+    """It was a 500, or a message with the SQL and the store's path."""
+    browser = tried.program("anna") if path.startswith("/api/") else tried.client("anna").browser
+    answer = browser.get(path.replace("{}", moment))
+    assert answer.status_code == 422, answer.text
+    assert "allowed: the years 1970 to 9999" in answer.text
+    assert "SELECT" not in answer.text and "sqlite" not in answer.text
+
+
+def test_the_last_hour_of_all_is_a_window_too(tried: Served) -> None:
+    client = tried.client("vera")
+    for query in ("start=9999-12-31T23:30", "end=1970-01-01T00:30"):
+        assert client.get(f"/timeline?{query}").status_code == 200, query
+
+
+def test_no_message_says_where_the_store_lies(
+    tried: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ivan, program = tried.client("ivan"), tried.program("ivan")
+    for answer, says in (
+        (ivan.post("/search", reason="x", track=1, cameras="roof"), "has no camera"),
+        (ivan.get("/precision?run=99"), "the store has no run 99"),
+        (program.get("/api/v1/precision?run=99"), "the store has no run 99"),
+        (ivan.post("/decisions", action="merge", identity=1, other=1), ""),
+    ):
+        assert answer.status_code == 422 and says in answer.text.lower(), answer.text
+        assert "sqlite" not in answer.text and str(tried.path) not in answer.text
+
+    def fail(*_: object) -> None:
+        raise StoreError(f"cannot read store sqlite:///{tried.path}: {tried.path} is odd")
+
+    monkeypatch.setattr("web.routes.live.tiles", fail)
+    page = ivan.get("/live")
+    assert (page.status_code, str(tried.path) in page.text) == (422, False)
+    assert "Cannot read the store" in page.text
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "utf-16", "rot13", "a\0b"])
+def test_a_body_in_other_letters_than_utf8_is_refused(tried: Served, charset: str) -> None:
+    """`unicode_escape` made a half letter of `\\ud800`, at which the database failed."""
+    kind = f"multipart/form-data; boundary=B; charset={charset}"
+    part = b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n\\ud800abc\r\n'
+    body = part % b"name" + part % b"password" + b"--B--\r\n"
+    stranger = tried.stranger()
+    answer = stranger.post("/sign-in", content=body, headers={"content-type": kind})
+    assert answer.status_code == 415 and "allowed: utf-8" in answer.text
+    kind = 'multipart/form-data; boundary=B; charset="UTF-8"'
+    answer = stranger.post("/sign-in", content=body, headers={"content-type": kind})
+    assert answer.status_code == 401  # only that nobody is called so
+
+
+def test_a_model_that_is_not_there_is_no_mistake_of_ours(tried: Served) -> None:
+    ivan, program = tried.client("ivan"), tried.program("ivan")
+    wanted = {"track": 1, "name": "x", "reason": "x", "expires": "2d"}
+    for answer in (
+        ivan.get("/watches/new?track=1"),
+        ivan.post("/watches", **wanted),
+        program.post("/api/v1/watches", json=wanted),
+    ):
+        assert answer.status_code == 503, answer.text
+        assert "no-such-model.safetensors" in answer.text
 
 
 def test_the_sweep_covers_what_there_is() -> None:

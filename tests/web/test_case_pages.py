@@ -9,7 +9,7 @@ import zipfile
 
 from httpx import Response
 
-from storage.cases import case, case_items
+from storage.cases import case, case_items, cases
 from tests.web.conftest import text_of
 from tests.web.people import Browser, People
 
@@ -90,6 +90,22 @@ def test_into_a_new_case_from_the_form(own_people: People) -> None:
     assert 'value="Bag"' in answer.text
     assert ivan.send("/cases/add", data).headers["location"] == "/cases/1"
     assert [item.track for item in case_items(own_people.desk.reader, 1)] == [4]
+
+
+def test_what_is_refused_leaves_no_case_behind(own_people: People) -> None:
+    """Each try to add what cannot be added left another empty case."""
+    ivan = own_people.browse("ivan")
+    new = {"case": "new", "name": "Bag", "reason": "left alone"}
+    noon, night = "2026-01-31T12:00", "9999-12-31T23:59:59-01:00"
+    for data in (
+        {"camera": "door", "from": noon, "to": noon},
+        {"camera": "door", "from": noon, "to": night},
+        {"camera": "door", "from": "0001-01-01T00:00", "to": noon},
+        {"track": 4, "note": "x" * 2001},
+        {"track": 4, "case": "9" * 20},
+    ):
+        assert ivan.send("/cases/add", {**new, **data}).status_code == 422, data
+        assert cases(own_people.desk.reader) == [], data
 
 
 def test_take_out_and_close(own_people: People) -> None:

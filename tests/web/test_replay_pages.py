@@ -168,7 +168,7 @@ def test_a_blurred_clip_is_rendered_and_belongs_to_who_asked(served: Served, iva
     ("query", "status", "words"),
     [
         ("from=2023-11-14T22:13:26Z&to=2023-11-14T22:13:20Z", 422, "end is not after the start"),
-        ("from=yesterday&to=today", 422, "'yesterday' is not a time"),
+        ("from=yesterday&to=today", 422, "'yesterday', which is no time"),
         ("from=2023-11-14T22:00:00Z&to=2023-11-15T22:00:00Z", 422, "too many"),
         ("identity=99", 404, "there is no identity 99"),
         ("track=99", 404, "there is no track 99"),

@@ -103,8 +103,12 @@ def test_a_flood_of_names_does_not_fill_the_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "http://localhost:9999", "null", "http://localhost.evil"]
-)
+    "origin",
+    [
+        "https://evil.example", "http://localhost:9999", "null", "http://localhost.evil",
+        "http://[", "http://[::1",
+    ],
+)  # fmt: skip
 def test_another_sites_page_cannot_send_our_forms(served: Served, origin: str) -> None:
     data = {"name": "vera", "password": PASSWORD}
     answer = served.stranger().post("/sign-in", data=data, headers={"origin": origin})

@@ -21,7 +21,7 @@ from web.cases import (
     visible,
     what,
 )
-from web.ids import InForm, InPath, InQuery
+from web.ids import BEYOND, InForm, InPath, InQuery
 from web.jobs import Job, Jobs
 from web.pages import page
 from web.routes.sign_in import local_path
@@ -86,12 +86,12 @@ def put(
             number = Cases(who.desk.store).create(
                 one_line(name), who.name, one_line(reason), who.address
             ).id  # fmt: skip
-        elif case.isdecimal():
+        elif case.isdecimal() and 0 < int(case) < BEYOND:
             number = find_case(who, int(case)).id
         else:
             raise ConfigError("choose a case")
         add(who, number, wanted, note)
-    except ConfigError as error:
+    except (ConfigError, DataError) as error:
         said = {"case": case, "name": name, "reason": reason, "note": note}
         return _ask(request, who, wanted, back, str(error), said)
     return RedirectResponse(f"/cases/{number}", 303)

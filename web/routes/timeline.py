@@ -12,6 +12,7 @@ from reid.errors import DataError
 from storage.accounts.accounts import Role
 from storage.pictures import count_between, newest_sighting
 from storage.records import ExemplarRow, TrackRow
+from storage.rows import LAST_MOMENT
 from storage.sightings import tracks_between
 from web.access import Viewer, Visitor
 from web.pages import iso, page
@@ -93,11 +94,11 @@ def window(who: Visitor, start: str, end: str) -> tuple[float, float] | None:
     check_order(first, last)
     if last is None:
         if first is not None:
-            return first, first + HOUR
+            return first, min(first + HOUR, LAST_MOMENT)
         last = newest_sighting(who.desk.reader, who.cameras)
         if last is None:
             return None
-    return (last - HOUR if first is None else first), last
+    return (max(0.0, last - HOUR) if first is None else first), last
 
 
 def check_cameras(chosen: list[str], there: list[str]) -> frozenset[str]:

@@ -161,10 +161,10 @@ class SearchDesk:
         if gallery is None:
             return []
         left_out = query.tracks | self._ruled_out(query)
-        found = gallery.search(probe, top + len(left_out), filters)[0]
-        chosen = [match.track for match in found if match.track not in left_out]
+        found = gallery.search(probe, top, filters, left_out=left_out)[0]
+        chosen = [match.track for match in found]
         here = None if self.model.chance is None else self._site(len(gallery))
-        return self._hits(probe, chosen[:top], gallery.count(filters), here, query.weights)
+        return self._hits(probe, chosen, gallery.count(filters), here, query.weights)
 
     def unsearched(self) -> tuple[str, ...]:
         """Fingerprints of other models whose embeddings the store may hold: not searched."""

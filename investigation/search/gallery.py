@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -130,7 +130,13 @@ class StoreGallery:
                     self._index.remove(stale)
 
     def search(
-        self, probes: PartEmbeddings, n: int, where: Filters | None = None, *, exact: bool = False
+        self,
+        probes: PartEmbeddings,
+        n: int,
+        where: Filters | None = None,
+        *,
+        left_out: Collection[int] = (),
+        exact: bool = False,
     ) -> list[list[Match]]:
         """The n tracklets most like each of P probes, nearest first, among those that pass.
 
@@ -138,6 +144,8 @@ class StoreGallery:
             probes: P embeddings of the gallery's model.
             n: how many, at most.
             where: filters, applied before the n nearest are taken.
+            left_out: tracks that are no matches; left out before the n nearest are taken, so that
+                they have no place in the block that Eq. 15 puts in order.
             exact: read every row, though FAISS is ready.
 
         Raises:
@@ -153,10 +161,25 @@ class StoreGallery:
         if index is None or n < 1:
             return [[] for _ in range(len(probes))]
         self._train(index)
+        left_out = frozenset(left_out)
         with self._grace.search():
-            allowed = None if where is None or where.empty else self._columns.passing(where)
+            allowed = self._allowed(where, left_out)
             found = index.search(probes, n + SPARE, exact=exact, allowed=allowed)
-        return [self._matches(found, probe, n) for probe in range(len(probes))]
+        return [self._matches(found, probe, n, left_out) for probe in range(len(probes))]
+
+    def _allowed(
+        self, where: Filters | None, left_out: Collection[int]
+    ) -> NDArray[np.bool_] | None:
+        """(R,) the rows that a search may find; None for all.
+
+        A track's old row, while it is being replaced, may still be among them: `_matches` drops it.
+        """
+        if (where is None or where.empty) and not left_out:
+            return None
+        passing = self._columns.passing(where or Filters())
+        rows = [row for track in left_out if (row := self._row_of.get(track)) is not None]
+        passing[[row for row in rows if row < len(passing)]] = False
+        return passing
 
     def count(self, where: Filters | None = None) -> int:
         """How many tracklets pass; a few too many while some of them are being replaced."""
@@ -302,14 +325,16 @@ class StoreGallery:
         if self._training is not None:
             self._training.join()
 
-    def _matches(self, found: Found, probe: int, n: int) -> list[Match]:
+    def _matches(
+        self, found: Found, probe: int, n: int, left_out: Collection[int] = ()
+    ) -> list[Match]:
         """One probe's, each track once: one that is being replaced may have two rows."""
         matches: dict[int, Match] = {}
         tracks = self._columns.tracks(found.rows[probe])
         columns = (tracks, found.rows, found.distance, found.part_distance, found.support)
         values = (column if column is tracks else column[probe] for column in columns)
         for track, row, *numbers in zip(*(v.tolist() for v in values), strict=True):
-            if row >= 0 and track in self._row_of:
+            if row >= 0 and track in self._row_of and track not in left_out:
                 matches.setdefault(track, Match(track, *numbers))
         return list(matches.values())[:n]
 

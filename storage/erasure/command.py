@@ -98,6 +98,7 @@ def _asked(found: Survey) -> bool:
         f"identity {found.identity}: {len(found.tracks)} tracks on {', '.join(cameras) or 'none'}: "
         + ", ".join(str(track.id) for track in found.tracks)
     ]
+    lines += [f"identity {name} went into it and goes as well" for name in found.names]
     lines += [f"watch {n} ({name}) was made of it" for n, name in found.watches.items()]
     _say([*lines, *_remains(found.remains)])
     return input("erase it for good? [y/N] ").strip().lower() in ("y", "yes")

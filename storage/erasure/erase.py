@@ -4,6 +4,9 @@ One transaction takes all rows away; the files follow once it stands (`storage/s
 stays: one audit entry with ids and counts, the tracks' tombstones (for caches), earlier entries of
 the audit trail, and the decisions with who, when and why, but without what they were about.
 
+Identities without tracks of their own that went into it, by a merge of people's or the matcher's,
+are further names of the person and go with it.
+
 Ledger rows of other people that linked them to the identity for a time go as well; where they only
 name it as the one considered, the name is taken out and the rest stays as it was.
 
@@ -27,7 +30,7 @@ from reid.errors import StoreError
 from storage import runs, scrub
 from storage.allocator import next_revision
 from storage.audit import Audit, record
-from storage.decisions.standing import current_identities
+from storage.decisions.standing import current_identities, successors
 from storage.desk_models import Alert, CaseItem, Erasing, Tombstone, Watch
 from storage.erasure.remains import DoomedTrack, Remain, doomed_tracks, remains, watches_of
 from storage.media import safe_name
@@ -53,12 +56,14 @@ class Survey:
 
     Attributes:
         identity: the one.
+        names: identities that went into it and have no tracks any more: they go as well.
         tracks: those it has now.
         watches: id -> name of the watches whose query was made of it.
         remains: see `storage.erasure.remains`; without the watches.
     """
 
     identity: int
+    names: tuple[int, ...]
     tracks: tuple[DoomedTrack, ...]
     watches: dict[int, str]
     remains: tuple[Remain, ...]
@@ -109,14 +114,17 @@ def survey(reader: StoreReader, identity: int) -> Survey:
     """Look before erasing.
 
     Raises:
-        StoreError: if there is no such identity.
+        StoreError: if there is no such identity, or its tracks are another one's by now.
     """
     with reader.connection() as connection:
         if connection.execute(select(Identity.id).where(Identity.id == identity)).first() is None:
             raise StoreError(f"store {reader.url} has no identity {identity}")
         tracks = _tracks(connection, identity)
+        if not tracks:
+            _refuse_moved(connection, identity)
         return Survey(
             identity,
+            _names(connection, identity, tracks),
             tuple(tracks),
             watches_of(connection, identity, tracks),
             remains(connection, identity, tracks, reader.media),
@@ -146,8 +154,9 @@ def erase(
         address: where the request came from.
 
     Raises:
-        StoreError: if there is no such identity, a running run still has tracks of it in memory,
-            a decision changed it meanwhile, or the store cannot be written. Nothing is erased then.
+        StoreError: if there is no such identity, its tracks are another one's by now, a running
+            run still has tracks of it in memory, a decision changed it meanwhile, or the store
+            cannot be written. Nothing is erased then.
     """
     for name, text in (("actor", actor), ("reason", reason)):
         if not text.strip():
@@ -156,19 +165,18 @@ def erase(
 
     def write(connection: Connection) -> _Going:
         runs.interrupt_dead(connection, time.time())
-        if [t.id for t in _tracks(connection, identity)] != [t.id for t in found.tracks]:
+        if _changed(connection, found):
             raise StoreError(f"identity {identity} changed just now; look again before erasing it")
         _refuse_running(connection, found)
         going = _Going()
         for some in chunks([track.id for track in found.tracks]):
             _take_tracks(connection, some, going)
-        _take_identity(connection, identity, going)
+        for name in (identity, *found.names):
+            _take_identity(connection, name, going)
         _take_watches(connection, found.watches if watches else (), going)
         going.paths += _files_of(store.media, found.tracks)
         going.paths = sorted(set(going.paths))
-        details = {"tracks": [track.id for track in found.tracks], "removed": going.counts}
-        if watches and found.watches:
-            details["watches"] = sorted(found.watches)
+        details = _details(found, going, watches)
         subject = f"identity {identity}"
         record(connection, Audit(actor, "erase", subject, reason, details, address))
         scrub.note_files(store.media, identity, going.paths)
@@ -195,6 +203,19 @@ def erase(
     )
 
 
+def _details(found: Survey, going: _Going, watches: bool) -> dict[str, Any]:
+    """What the audit entry says."""
+    said: dict[str, Any] = {
+        "tracks": [track.id for track in found.tracks],
+        "removed": going.counts,
+    }
+    if found.names:
+        said["names"] = list(found.names)
+    if watches and found.watches:
+        said["watches"] = sorted(found.watches)
+    return said
+
+
 def _database(store: Store, rewrite: bool) -> tuple[Remain, ...]:
     """What is beyond our reach of a database that is a server."""
     if store.maintain(lambda engine: engine.dialect.name) == "sqlite":
@@ -210,6 +231,31 @@ def _tracks(connection: Connection, identity: int) -> list[DoomedTrack]:
     named = select(LedgerEntry.track).where(LedgerEntry.identity == identity).distinct()
     now = current_identities(connection, connection.execute(named).scalars())
     return doomed_tracks(connection, sorted(t for t, i in now.items() if i == identity))
+
+
+def _names(connection: Connection, identity: int, tracks: Sequence[DoomedTrack]) -> tuple[int, ...]:
+    """Identities of which nothing is left but what this one has of them."""
+    ever: set[int] = set()
+    for some in chunks([track.id for track in tracks]):
+        rows = select(LedgerEntry.identity).where(LedgerEntry.track.in_(some)).distinct()
+        ever |= set(connection.execute(rows).scalars())
+    went = successors(connection, ever - {identity})
+    return tuple(sorted(name for name, now in went.items() if now == identity))
+
+
+def _changed(connection: Connection, found: Survey) -> bool:
+    now = _tracks(connection, found.identity)
+    same = [track.id for track in now] == [track.id for track in found.tracks]
+    return not same or _names(connection, found.identity, now) != found.names
+
+
+def _refuse_moved(connection: Connection, identity: int) -> None:
+    """A number without tracks is not the person: whoever asks means the one it went into."""
+    now = successors(connection, [identity])[identity]
+    if now is not None:
+        raise StoreError(
+            f"identity {identity} has no tracks any more: it went into {now}; erase that one"
+        )
 
 
 def _refuse_running(connection: Connection, found: Survey) -> None:

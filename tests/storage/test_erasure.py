@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
@@ -400,9 +399,31 @@ def test_a_reader_in_the_way_is_reported_and_made_good(
         assert leaks(media, tmp_path) == []
 
 
-def test_an_identity_that_was_merged_away_goes_without_tracks(either: Store) -> None:
-    Decisions(either).merge(1, 2, "anna", "x")
-    report = erase(either, 2, "anna", "x")
-    assert report.tracks == ()
-    assert {row.identity for row in either.reader().tracks()} == {1, 3}
-    assert json.loads(json.dumps(report.as_json()))["removed"]["links"] == 3
+WENT = "identity 2 has no tracks any more: it went into {}; erase that one"
+
+
+def test_an_identity_that_was_merged_away_is_refused_and_named(either: Store) -> None:
+    """It said that the person was gone, who stayed in the identity kept."""
+    merge = Decisions(either).merge(3, 2, "anna", "x")
+    before = tables(either)
+    for refused in (
+        lambda: survey(either.reader(), 2),
+        lambda: erase(either, 2, "anna", "x"),
+    ):
+        with pytest.raises(StoreError, match=WENT.format(3)):
+            refused()
+    assert tables(either) == before
+    Decisions(either).undo(merge.id, "anna", "x")
+    assert erase(either, 2, "anna", "x").tracks == GONE
+
+
+def test_an_identity_that_the_matcher_moved_is_refused_and_named(store: Store) -> None:
+    for track in GONE:
+        store.link(1, decision(track, 9, "move", distance=0.2))
+    store.flush()
+    with pytest.raises(StoreError, match=WENT.format(9)):
+        erase(store, 2, "anna", "x")
+    assert survey(store.reader(), 9).names == (2,)
+    assert erase(store, 9, "anna", "x").tracks == GONE
+    with pytest.raises(StoreError, match="has no identity 2"):  # not: went into 1, as track 3 did
+        erase(store, 2, "anna", "x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from storage.decisions.decide import Decisions
 from storage.footage.holds import holds
 from storage.sightings import tracks_by_id
 from storage.watches.rows import watches
@@ -75,3 +76,20 @@ def test_a_watch_is_kept_where_that_was_chosen_and_told(own_people: People) -> N
     text = text_of(anna.post("/identities/2/erase", again=2, reason="request 8"))
     assert "watch 1 (green) was made of it and holds its look" in text
     assert len(watches(own_people.desk.reader)) == 1
+
+
+def test_who_was_merged_away_is_not_erased_but_named(own_people: People) -> None:
+    """It said that the person was erased, who stayed under the other number."""
+    anna = own_people.browse("anna")
+    Decisions(own_people.desk.store).merge(3, 1, "ivan", "one person")
+    says = "dentity 1 has no tracks any more: it went into 3; erase that one"
+    for answer in (
+        anna.get("/identities/1/erase"),
+        anna.post("/identities/1/erase", again=1, reason="request 9"),
+    ):
+        assert answer.status_code == 409 and says in text_of(answer)
+    assert own_people.audit("erase") == []
+    assert "Identity 3 is erased" in text_of(
+        anna.post("/identities/3/erase", again=3, reason="request 9")
+    )
+    assert tracks_by_id(own_people.desk.reader, [1, 2]) == []

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from starlette.responses import Response
 
 from reid.errors import ConfigError, StoreError
+from storage.decisions.standing import successor
 from storage.erasure.erase import ErasureReport, Survey, survey
 from storage.erasure.erase import erase as take
 from web.access import Administrator, Visitor
@@ -63,7 +64,8 @@ def erase_now(
 
     Raises:
         ConfigError: without a reason, or if the number typed again is another.
-        HTTPException: 404 if it is not there, 403 if they may not see all of it.
+        HTTPException: 404 if it is not there, 403 if they may not see all of it, 409 if its
+            tracks are another one's by now.
         StoreError: naming why it cannot be erased now.
     """
     found = look(who, identity)
@@ -81,19 +83,29 @@ def look(who: Visitor, identity: int) -> Survey:
     """What an erasure would take.
 
     Raises:
-        HTTPException: 404 if there is no such identity, 403 if they may not see all of it.
+        HTTPException: 404 if there is no such identity, 403 if they may not see all of it, 409,
+            naming the one it went into, if its tracks are that one's by now.
     """
     try:
         found = survey(who.desk.reader, identity)
-    except StoreError:
+    except StoreError as error:
         if not who.desk.healthy():
             raise
+        if _sees_successor(who, identity):
+            raise HTTPException(409, str(error)) from None
         raise HTTPException(404, f"there is no identity {identity}") from None
     if not all(who.may_see(track.camera) for track in found.tracks):
         if not any(who.may_see(track.camera) for track in found.tracks):
             raise HTTPException(404, f"there is no identity {identity}")
         raise HTTPException(403, UNSEEN.format(identity=identity))
     return found
+
+
+def _sees_successor(who: Visitor, identity: int) -> bool:
+    """Whether the identity went into another one of which they may see something."""
+    now = successor(who.desk.reader, identity)
+    tracks = [] if now is None else who.desk.reader.tracks(identity=now)
+    return any(who.may_see(track.camera) for track in tracks)
 
 
 def _ask(request: Request, who: Visitor, identity: int, problem: str | None = None) -> Response:

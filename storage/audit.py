@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,10 @@ ACTIONS = (
     "sign-in", "sign-in-failed", "sign-out", "search", "view", "play", "export", "decide",
     "watch", "alert-seen", "case", "hold", "erase", "rerun", "user", "token", "retention",
 )  # fmt: skip
+
+
+# By what the actor acts, for the rows of a whole request, whoever writes them: `token NAME`.
+through: ContextVar[str] = ContextVar("through", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +67,23 @@ class AuditRow:
 def record(connection: Connection, entry: Audit) -> None:
     """Append an entry inside a write transaction, so that deed and entry stand or fall together.
 
+    Its details say what the actor acts `through`, where that is set.
+
     Raises:
         ValueError: if the action is not one of `ACTIONS`.
     """
     if entry.action not in ACTIONS:
         raise ValueError(f"audit action {entry.action!r} is none of {', '.join(ACTIONS)}")
+    details = dict(entry.details)
+    if through.get():
+        details["through"] = through.get()
     row = {
         "time": to_microsecond(time.time()),
         "actor": entry.actor,
         "action": entry.action,
         "subject": entry.subject,
         "reason": entry.reason,
-        "details": json_value(dict(entry.details), f"audit of {entry.action} {entry.subject}"),
+        "details": json_value(details, f"audit of {entry.action} {entry.subject}"),
         "address": entry.address,
     }
     connection.execute(insert(AuditEntry).values(row))

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -325,7 +326,9 @@ class Store:
             StoreError: if the store cannot be written. What the function raises itself comes out
                 as it is, and nothing of its transaction stays.
         """
-        return self._writer.ask(function)
+        # In the writer's thread it is still part of what its caller does (`audit.through`).
+        context = copy_context()
+        return self._writer.ask(lambda connection: context.run(function, connection))
 
     def write_soon(self, function: Callable[[Connection], object]) -> None:
         """As `write`, but returns at once; an error in it fails the store like any other write.

@@ -13,6 +13,7 @@
     ways.py      the way of an identity or a track, as far as a visitor may see it
     player.py    what the player plays; jobs.py: clips and exports, made in the background
     played.py    what somebody is playing: one audit row, not one a piece
+    looked.py    what somebody looked at: one audit row, not one a picture
     watch.py, cases.py  watches, alerts and cases, as far as a visitor may see them
 
 Conventions:
@@ -24,7 +25,8 @@ Conventions:
 - `who.cameras` (a frozenset, or None for all) goes into every search, list, picture, clip and
   alert; `who.check_camera(camera, "track 12")` answers 404 for a camera outside their groups.
 - What is seen, searched, played, exported or decided is written down: `who.note("search",
-  "3 photos", reason, details)`. Decisions, which write their own row, get `who.name`.
+  "3 photos", reason, details)`. Decisions, which write their own row, get `who.name`. What a page
+  asks for by itself is `who.look("track 12", path)`: no row where what was noted showed it.
 - Errors are raised, not caught: `CrosscamError` becomes 422 with its message (503 for a
   `StoreError` while the store cannot be reached, and for a model that cannot be loaded),
   `HTTPException(404, "there is no track 12")` the rest. Catch one only to show it beside its form.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
@@ -36,11 +36,13 @@ class Visitor:
         signed: the account and how it was shown.
         address: where the request comes from.
         desk: the store and its services.
+        noted: subjects of what was written down in this request.
     """
 
     signed: SignedIn
     address: str | None
     desk: Desk
+    noted: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -83,10 +85,34 @@ class Visitor:
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """Append to the audit trail what they do (actions: `storage.audit.ACTIONS`)."""
-        more = dict(details or {})
-        if self.signed.through != "session":
-            more["through"] = self.signed.through
-        self.desk.audit(self.name, action, subject, reason, more, self.address)
+        self.desk.audit(self.name, action, subject, reason, details, self.address)
+        self.noted.append(subject)
+        if action == "view":
+            self.shows([subject])
+
+    def look(self, subject: str, *shown_by: str, details: Mapping[str, Any] | None = None) -> None:
+        """Note a view that pages ask for by themselves, unless the audit trail has it already.
+
+        That is so for an hour after a view of the subject was noted, or after what was noted
+        showed it.
+
+        Args:
+            subject: of the row.
+            shown_by: what else covers it: its path, for a picture (see `web.pages.page`).
+            details: of the row.
+        """
+        if not self.desk.looked.covers(self._key, (subject, *shown_by)):
+            self.note("view", subject, details=details)
+            self.shows(shown_by)
+
+    def shows(self, things: Iterable[str]) -> None:
+        """What was noted in this request shows these: subjects, or paths of pictures."""
+        self.desk.looked.add(self._key, things)
+
+    @property
+    def _key(self) -> str:
+        """A program's views are not those of the same user's browser."""
+        return f"{self.name} {self.signed.through}"
 
 
 class Access:

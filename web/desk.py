@@ -27,6 +27,7 @@ from storage.models import Run
 from storage.queries import StoreReader
 from storage.store import Store
 from web.limits import Attempts
+from web.looked import Looked
 from web.settings import WebSettings
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Desk:
         self.settings = settings
         self.passwords = Passwords(settings.password_time, settings.password_memory)
         self.attempts = Attempts()
+        self.looked = Looked()
         self.media_argument = media
         self._url = url
         self._shown = show_url(parse_url(url))

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reid.errors import CrosscamError
+from storage import audit
 from storage.accounts.keys import SignedIn
 from web.access import API, SAFE, Visitor
 from web.desk import Desk
@@ -109,6 +110,8 @@ class Gate:
             client = request.client
             address = None if client is None else client.host
             request.state.visitor = Visitor(signed, address, self._desk)
+        by_token = signed is not None and signed.through != "session"
+        audit.through.set(signed.through if signed is not None and by_token else "")
         limit = self._desk.settings.upload_limit if signed is not None else STRANGERS_BODY
         length = request.headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit():

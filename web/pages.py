@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from storage.accounts.accounts import Role
 from web.access import desk_of, visitor_of
 from web.static import static_url
 from web.words import told
+
+_PICTURES = re.compile(r'src="(/pictures/\d+|/watches/\d+/picture)["?]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,13 @@ def page(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    noted: bool = False,
     **shown: Any,
 ) -> HTMLResponse:
     """Render a template; `who`, `csrf`, `now` and the navigation are always there.
 
-    `problem`, an error of ours to be shown beside its form, loses where the store lies.
+    `problem`, an error of ours to be shown beside its form, loses where the store lies. Pictures
+    on a page that was written down in this request (or before: `noted`) need no row of their own.
     """
     who = visitor_of(request)
     if shown.get("problem"):
@@ -69,6 +74,8 @@ def page(
         now=time.time(),
         **shown,
     )
+    if who is not None and (noted or who.noted):
+        who.shows(_PICTURES.findall(text))
     return HTMLResponse(text, status, dict(headers or {}))
 
 

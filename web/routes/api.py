@@ -123,8 +123,7 @@ def audit(
     """The audit trail, newest first; administrators alone."""
     chosen = Choice(actor, action, start, end)
     found = chosen.page(who.desk.reader, before, limit)
-    if before is None:
-        who.note("view", "audit trail", details=chosen.said)
+    chosen.note(who, before)
     return [
         AuditAnswer(
             id=row.id, time=iso(row.time), actor=row.actor, action=row.action,

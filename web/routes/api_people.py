@@ -162,9 +162,8 @@ def identities(
     if when is None:
         return []
     found, _ = timeline.people(who, *when, chosen, page)
-    if page == 1:
-        details = {"from": iso_text(when[0]), "to": iso_text(when[1]), "cameras": camera}
-        who.note("view", "timeline", details=details)
+    timeline.note(who, when, camera, page)
+    who.shows(f"/pictures/{seen.picture.id}" for seen in found if seen.picture is not None)
     return [
         SeenAnswer(
             identity=seen.identity,
@@ -229,8 +228,9 @@ def all_decisions(
         who.desk.reader, before=before, limit=limit, track=track, identity=identity,
         actor=actor or None,
     )  # fmt: skip
-    if before is None:
-        who.note("view", "decisions")
+    wanted = {"track": track, "identity": identity, "actor": actor or None, "before": before}
+    chosen = {name: value for name, value in wanted.items() if value is not None}
+    who.note("view", "decisions", details=chosen)
     return [_decision(row) for row in visible(who, found)]
 
 

@@ -126,7 +126,9 @@ def search(
     if parts.strip():
         weights = parse_parts(parts, room.looking.parts)
         wishes = Wishes(reason, tuple(camera), tuple(place), start, end, top, weights)
-    return [answer(hit) for hit in ask(who, room, query, wishes).hits]
+    hits = ask(who, room, query, wishes).hits
+    who.shows(f"/pictures/{hit.exemplar.id}" for hit in hits if hit.exemplar is not None)
+    return [answer(hit) for hit in hits]
 
 
 def answer(hit: Hit) -> dict[str, Any]:

@@ -191,6 +191,8 @@ def _watch(row: WatchRow) -> WatchAnswer:
 
 def _alert(who: Visitor, row: AlertRow) -> AlertAnswer:
     picture = picture_of(who, row)
+    if picture is not None and who.noted:
+        who.shows([f"/pictures/{picture.id}"])
     shown: dict[str, Any] = row.as_json()
     shown.pop("sent")
     return AlertAnswer(**shown, picture=None if picture is None else f"{PICTURES}/{picture.id}")

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from reid.errors import DataError
 from storage.audit import ACTIONS, AuditRow, entries
 from storage.queries import StoreReader
-from web.access import Administrator
+from web.access import Administrator, Visitor
 from web.ids import InQuery
 from web.pages import iso, page
 from web.times import check_order, utc_seconds
@@ -40,8 +40,7 @@ def audit(
     """The newest entries first, a page at a time; looking is an entry too."""
     chosen = Choice(actor, action, start, end)
     found = chosen.page(who.desk.reader, before, PAGE + 1)
-    if before is None:
-        who.note("view", "audit trail", details=chosen.said)
+    chosen.note(who, before)
     rest = len(found) > PAGE
     found = found[:PAGE]
     return page(
@@ -90,6 +89,11 @@ class Choice:
         check_order(self.start, self.end)
         if action and action not in ACTIONS:
             raise DataError(f"action {action!r} is none of {', '.join(ACTIONS)}")
+
+    def note(self, who: Visitor, before: int | None) -> None:
+        """Write down who looks at which entries."""
+        where = {} if before is None else {"before": before}
+        who.note("view", "audit trail", details={**self.said, **where})
 
     def page(self, reader: StoreReader, before: int | None, limit: int) -> list[AuditRow]:
         """The newest entries before an id."""

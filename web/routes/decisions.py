@@ -59,8 +59,7 @@ def shown(
 ) -> Response:
     """All decisions, the newest first."""
     found = decisions(who.desk.reader, before=before, limit=PAGE + 1)
-    if before is None:
-        who.note("view", "decisions")
+    who.note("view", "decisions", details={} if before is None else {"before": before})
     more = found[PAGE - 1].id if len(found) > PAGE else None
     return page(
         request, "decisions.html", decisions=visible(who, found[:PAGE]), more=more,

@@ -18,7 +18,7 @@ _RATES = Rates()  # only of what is on show; a restart knows them again after a 
 
 @router.get("/live")
 def live(request: Request, who: Viewer) -> Response:
-    """The page; opening it is written down, its refreshing is not."""
+    """The page; opening it is written down, its refreshing once an hour."""
     who.note("view", "live wall")
     return page(request, "live.html", tiles=tiles(who, _RATES), at=time.time())
 
@@ -26,6 +26,7 @@ def live(request: Request, who: Viewer) -> Response:
 @router.get("/live/wall")
 def wall(request: Request, who: Viewer) -> Response:
     """The tiles alone, asked for every two seconds."""
+    who.look("live wall")
     return page(request, "live_wall.html", tiles=tiles(who, _RATES), at=time.time())
 
 
@@ -39,4 +40,5 @@ def live_picture(who: Viewer, camera: Annotated[str, Query(max_length=500)]) -> 
     content = picture(who, camera)
     if content is None:
         raise HTTPException(404, f"{what} has no live picture")
+    who.look(f"camera {camera}", "live wall", details={"live": True})
     return Response(content, media_type="image/jpeg")

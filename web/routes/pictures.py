@@ -20,7 +20,7 @@ def picture(who: Viewer, picture: InPath, small: bool = False) -> Response:
 
 
 def crop(who: Visitor, picture: int, *, small: bool = False) -> bytes:
-    """The JPEG of a crop.
+    """The JPEG of a crop; written down as a view of its track.
 
     Raises:
         HTTPException: 404 if there is none that the visitor may see, or its file is gone.
@@ -36,4 +36,5 @@ def crop(who: Visitor, picture: int, *, small: bool = False) -> bytes:
     shown = thumbnail(content) if small else content
     if shown is None or not content.startswith(b"\xff\xd8"):
         raise HTTPException(404, f"the file of picture {picture} cannot be read")
+    who.look(f"track {found.track}", f"/pictures/{picture}", details={"picture": picture})
     return shown

@@ -135,7 +135,7 @@ def results(request: Request, who: Investigator, room: TheRoom, key: str) -> Res
     asked = room.shelf.find(key, who.name, Asked)
     shown = current(who, asked, room)
     return page(
-        request, "search_results.html", key=key, asked=asked, shown=shown,
+        request, "search_results.html", noted=True, key=key, asked=asked, shown=shown,
         filters=described(asked.filters), **_choices(who, room, asked.wishes),
     )  # fmt: skip
 

@@ -65,11 +65,7 @@ def timeline(
     when = window(who, start, end)
     chosen = check_cameras(camera, [row.id for row in cameras]) or who.cameras
     found, total = people(who, *when, chosen, number) if when is not None else ([], 0)
-    if number == 1:
-        details: dict[str, object] = {"cameras": camera} if camera else {}
-        if when is not None:
-            details |= {"from": iso(when[0]), "to": iso(when[1])}
-        who.note("view", "timeline", details=details)
+    note(who, when, camera, number)
     return page(
         request,
         "timeline.html",
@@ -82,6 +78,16 @@ def timeline(
         cameras=cameras,
         may_search=who.role >= Role.INVESTIGATOR,
     )
+
+
+def note(who: Visitor, when: tuple[float, float] | None, cameras: list[str], number: int) -> None:
+    """Write down who looks at which page of which window; `cameras` as chosen."""
+    details: dict[str, object] = {"cameras": cameras} if cameras else {}
+    if when is not None:
+        details |= {"from": iso(when[0]), "to": iso(when[1])}
+    if number > 1:
+        details["page"] = number
+    who.note("view", "timeline", details=details)
 
 
 def window(who: Visitor, start: str, end: str) -> tuple[float, float] | None:

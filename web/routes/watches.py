@@ -94,9 +94,12 @@ def asked_picture(
     identity: InQuery = None,
 ) -> Response:
     """The picture that the watch would keep."""
-    pictures = whom(who, room, query, track, identity).pictures
+    found = whom(who, room, query, track, identity)
+    pictures = found.pictures
     if not pictures:
         raise HTTPException(404, "no picture is left")
+    if not query:  # a search is in the audit trail
+        who.look(found.subject)
     return Response(jpeg(pictures[0].image, PICTURE_SIDE), media_type="image/jpeg")
 
 
@@ -116,6 +119,7 @@ def picture(who: Investigator, watch: InPath) -> Response:
         content = None
     if content is None:
         raise HTTPException(404, f"watch {watch} has no picture, or it is no longer there")
+    who.look(f"watch {watch}", f"/watches/{watch}/picture")
     return Response(content, media_type="image/jpeg")
 
 

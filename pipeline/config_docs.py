@@ -83,8 +83,8 @@ What `recording` keeps:
   it is said once, shown as the camera's error, and tried again every half minute.
 - `keep_days`, `keep_gigabytes` and `keep_free` are enforced every minute while a run records, and
   by `crosscam retention`. Rows whose files are missing are removed, unless that is most of them:
-  then the disk is taken to be away, and nothing is. What an open case or a hold (`crosscam hold`) protects stays, with a margin
-  of one segment on both sides.
+  then the disk is taken to be away, and nothing is. What an open case or a hold (`crosscam hold`)
+  protects stays, with a margin of one segment on both sides.
 """
 
 DEFAULTS_HEAD = """\

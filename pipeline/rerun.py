@@ -149,9 +149,13 @@ def footage_of(
     rows = recordings(reader, None, start, end)
     own = sorted({row.run for row in rows if row.run is not None})
     if run is None:
-        if not own:
-            raise StoreError(f"store {reader.url} has no recordings of that time to run again")
-        run = own[-1]
+        over = [number for number in own if reader.run(number).status != "running"]
+        if not over:
+            raise StoreError(
+                f"store {reader.url} has no recordings of that time to run again"
+                + (f"; run {own[-1]} goes on, name it to run what there is" if own else "")
+            )
+        run = over[-1]
     row = reader.run(run)
     repeated = rerun_of(reader, run)
     if repeated is not None:

@@ -6,6 +6,7 @@
     ├── ModelError                 weights or model files that do not fit
     │   └── FingerprintMismatch    embeddings of two different models compared
     ├── DataError                  a data set or an image that cannot be used
+    │   └── OutputError            a file that cannot be written
     ├── StoreError                 the SQL store or its media files
     └── AccountError               a name, password, link or token that cannot be used (web)
 
@@ -38,6 +39,10 @@ class FingerprintMismatch(ModelError):  # noqa: N818 - says what happened, not t
 
 class DataError(CrosscamError):
     """An image, folder or data set cannot be used; the message names the path."""
+
+
+class OutputError(DataError):
+    """A file cannot be written, the disk being full for example; the message names the path."""
 
 
 class StoreError(CrosscamError):

@@ -12,7 +12,7 @@ from typing import IO
 
 from sqlalchemy import URL
 
-from reid.errors import DataError, StoreError
+from reid.errors import OutputError, StoreError
 from storage.engine import show_url, sqlite_path
 
 
@@ -75,13 +75,13 @@ def replacing_path(path: Path) -> Iterator[Path]:
     """A name to write to that takes the place of `path` once it is complete.
 
     Raises:
-        DataError: naming the file, if it cannot be written.
+        OutputError: naming the file, if it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)

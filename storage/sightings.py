@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -97,10 +99,25 @@ def last_decisions(reader: StoreReader, tracks: Sequence[int]) -> Iterator[Ledge
             yield ledger[-1]
 
 
-def looked_at(
-    reader: StoreReader, camera: str, runs: Collection[int] = ()
-) -> list[tuple[int, float, float]]:
-    """When a camera's pictures were searched for people: (run, first, last), UTC seconds.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """When a run searched a camera's pictures for people.
+
+    Attributes:
+        run: its id.
+        first: UTC seconds.
+        last: UTC seconds.
+        partly: only in parts of the picture (zones and masks).
+    """
+
+    run: int
+    first: float
+    last: float
+    partly: bool
+
+
+def looked_at(reader: StoreReader, camera: str, runs: Collection[int] = ()) -> list[Looked]:
+    """When a camera's pictures were searched for people, by run.
 
     Args:
         reader: the store.
@@ -120,10 +137,26 @@ def looked_at(
         .where(Track.camera == camera, own)
         .group_by(Track.run)
     )
-    with reader.connection() as connection:
-        rows = [*connection.execute(states), *connection.execute(tracks)]
     found: dict[int, tuple[float, float]] = {}
-    for run, first, last in rows:
-        known = found.get(run, (first, last))
-        found[run] = min(known[0], first), max(known[1], last)
-    return [(run, first, last) for run, (first, last) in sorted(found.items())]
+    with reader.connection() as connection:
+        for run, first, last in [*connection.execute(states), *connection.execute(tracks)]:
+            known = found.get(run, (first, last))
+            found[run] = min(known[0], first), max(known[1], last)
+        configs: dict[int, Any] = {}
+        for some in selects.chunks(sorted(found)):
+            rows = connection.execute(select(Run.id, Run.config).where(Run.id.in_(some)))
+            configs.update((run, config) for run, config in rows)
+    return [
+        Looked(run, first, last, _partly(configs.get(run), camera))
+        for run, (first, last) in sorted(found.items())
+    ]
+
+
+def _partly(config: Any, camera: str) -> bool:
+    """Whether a run's configuration leaves parts of a camera's picture out."""
+    cameras = config.get("cameras") if isinstance(config, dict) else None
+    return any(
+        row.get("id") == camera and bool(row.get("zones") or row.get("masks"))
+        for row in cameras or ()
+        if isinstance(row, dict)
+    )

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from fastapi import HTTPException
 
-from investigation.cases.export import export_case
+from investigation.cases.export import HIDDEN, export_case
 from reid.errors import ConfigError, DataError
 from storage.audit import AuditRow, entries
 from storage.cases import CaseItemRow, CaseRow, Cases, case, case_items, cases
@@ -23,9 +23,6 @@ from web.jobs import Job, Jobs, Progress
 from web.times import check_order, utc_seconds
 from web.words import one_line
 
-HIDDEN = (
-    "case {number} holds what cameras saw that you may not see; somebody who may has to export it"
-)
 AUDIT_PAGE = 500
 MOST_EXPORTS = 50
 
@@ -192,7 +189,7 @@ def start_export(jobs: Jobs, who: Visitor, row: CaseRow, reason: str, blur: bool
         raise HTTPException(403, HIDDEN.format(number=row.id))
     if not items:
         raise DataError(f"case {row.id} holds nothing: add a track, an identity or a clip first")
-    desk, actor, address = who.desk, who.name, who.address
+    desk, actor, address, cameras = who.desk, who.name, who.address, who.cameras
 
     def work(path: Path, progress: Progress) -> Any:
         return export_case(
@@ -204,6 +201,7 @@ def start_export(jobs: Jobs, who: Visitor, row: CaseRow, reason: str, blur: bool
             reason=why,
             blur_others=blur,
             address=address,
+            cameras=cameras,
             progress=lambda _, share: progress(share, 1.0),
         )
 

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +47,9 @@ class Job:
         done: share 0..1.
         state: `waiting`, `running`, `ready` or `failed`.
         problem: why it failed.
-        result: what the work returned.
+        result: what the work returned; its `cameras` are those whose pictures the file shows.
         finished: monotonic seconds.
+        details: for the page that shows it.
     """
 
     key: str
@@ -67,6 +68,11 @@ class Job:
     def file(self) -> Path:
         """What it makes."""
         return self.folder / self.name
+
+    def within(self, cameras: Collection[str] | None) -> bool:
+        """Whether the file shows only these cameras; None is all."""
+        shown = getattr(self.result, "cameras", ())
+        return cameras is None or all(camera in cameras for camera in shown)
 
     @property
     def over(self) -> bool:
@@ -114,16 +120,22 @@ class Jobs:
             self._pool.submit(self._run, job, work)
         return job
 
-    def find(self, key: str, owner: str) -> Job:
+    def find(self, key: str, owner: str, cameras: Collection[str] | None) -> Job:
         """A job of a person's own.
 
+        Args:
+            key: of the job.
+            owner: who asks.
+            cameras: those that they may see now; None is all.
+
         Raises:
-            HTTPException: 404 if there is none, it is somebody else's, or its time is over.
+            HTTPException: 404 if there is none, it is somebody else's, its time is over, or it
+                shows a camera that its owner may not see any more.
         """
         with self._lock:
             self._forget()
             job = self._jobs.get(key)
-        if job is None or job.owner != owner:
+        if job is None or job.owner != owner or not job.within(cameras):
             raise HTTPException(404, "this is not there any more; ask for it again")
         return job
 

@@ -156,7 +156,10 @@ def plan_json(who: Visitor, found: Scene) -> dict[str, Any]:
 def boxes_json(
     who: Visitor, camera: str, start: float, end: float, marked: frozenset[int]
 ) -> dict[str, Any]:
-    """Everybody's boxes on one camera: `points` are [time, left, top, width, height], pixels."""
+    """Everybody's boxes on one camera: `points` are [time, left, top, width, height], pixels.
+
+    `sizes` says of which picture: [from, to, width, height], as coded; a turned video's are swapped.
+    """
     reader = who.desk.reader
     runs = {row.run for row in tracks_by_id(reader, sorted(marked))}
     tracks = tracks_between(reader, start, end, cameras={camera}, runs=runs)
@@ -164,8 +167,7 @@ def boxes_json(
     segments = Footage(reader).segments(camera, start, end)
     return {
         "camera": camera,
-        "width": segments[0].width if segments else None,
-        "height": segments[0].height if segments else None,
+        "sizes": [[row.start, row.end, row.width, row.height] for row in segments],
         "tracks": [
             {
                 "track": row.id,

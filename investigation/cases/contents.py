@@ -66,6 +66,13 @@ class Contents:
     ledger: tuple[LedgerRow, ...]
     notes: tuple[str, ...]
 
+    @property
+    def cameras(self) -> frozenset[str]:
+        """Whose pictures, footage or sightings it holds."""
+        seen = {step.camera for person in self.people for step in person.way.steps}
+        shown = {camera for clip in self.clips for camera in clip.plan.cameras}
+        return frozenset(seen | shown | {item.camera for item in self.items if item.camera})
+
     def as_json(self) -> dict[str, Any]:
         """Items and itineraries for JSON."""
         return {
@@ -162,10 +169,11 @@ def _clips(
     for item in items:
         if item.camera is None or item.start is None or item.end is None:
             continue
-        if not footage.spans(item.camera, item.start, item.end):
+        spans = tuple(footage.spans(item.camera, item.start, item.end))
+        if not spans:
             notes.append(f"No footage of {item.subject}: it was not recorded, or is gone.")
             continue
-        plan = ClipPlan((item.camera,), (Span(item.start, item.end),), everybody, blur)
+        plan = ClipPlan((item.camera,), spans, everybody, blur)
         name = f"clips/item-{item.id}.mp4"
         found.append(PlannedClip(name, item.subject, item.id, None, plan))
     return found

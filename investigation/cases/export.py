@@ -21,7 +21,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from typing import Any
 from investigation.cases.contents import Contents, contents
 from investigation.cases.report import Export, WrittenClip, write_case_report
 from investigation.replay.clips import write_clip
-from reid.errors import DataError
+from reid.errors import DataError, OutputError
 from storage import audit
 from storage.media import replacing_path
 from storage.models import iso_text
@@ -43,6 +43,9 @@ FORMAT = "crosscam-case"
 VERSION = 1
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+HIDDEN = (
+    "case {number} holds what cameras saw that you may not see; somebody who may has to export it"
+)
 _CHUNK = 1 << 20
 _PACKED = (".jpg", ".mp4")  # compressing them again would only cost time
 
@@ -60,13 +63,14 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was exported: the ZIP, its size and SHA-256, what is in it, what is missing."""
+    """What was exported: the ZIP, its size and SHA-256, what is in it, what is missing, cameras."""
 
     path: Path
     bytes: int
     sha256: str
     files: tuple[FileEntry, ...]
     notes: tuple[str, ...]
+    cameras: frozenset[str]
 
     def as_json(self) -> dict[str, Any]:
         """For JSON."""
@@ -90,6 +94,7 @@ def export_case(
     blur_others: bool = False,
     crops: int = 3,
     address: str | None = None,
+    cameras: Collection[str] | None = None,
     progress: Progress | None = None,
     now: float | None = None,
 ) -> ExportReport:
@@ -105,12 +110,14 @@ def export_case(
         blur_others: make everybody but the case's people unrecognisable in the clips.
         crops: pictures per track, at most.
         address: where the request came from.
+        cameras: those whose pictures may be handed over; None is all.
         progress: called with what is being made and the share (0..1) that is done.
         now: the moment of the export, UTC seconds; the present by default.
 
     Raises:
         ConfigError: if there is no such case.
-        DataError: if it holds nothing, or the file cannot be written.
+        DataError: if it holds nothing, or by now something of another camera.
+        OutputError: if the file cannot be written.
         StoreError: if the store cannot be read, or the audit row not written.
     """
     tell = progress or (lambda what, share: None)
@@ -118,10 +125,13 @@ def export_case(
     found = contents(reader, number, crops=crops, blur_others=blur_others)
     if not found.items:
         raise DataError(f"case {number} holds nothing: add a track, an identity or a clip first")
+    # What was found is what is exported: a case may have grown since somebody looked at it.
+    if cameras is not None and not found.cameras <= set(cameras):
+        raise DataError(HIDDEN.format(number=number))
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
-        raise DataError(f"cannot write {out}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     try:
         entries, notes = _make(reader, found, folder, tell, made, actor, reason, blur_others)
         with replacing_path(out) as temporary:
@@ -138,11 +148,11 @@ def export_case(
             entry = audit.Audit(actor, "export", subject, reason, details, address)
             audit.write(store, entry)  # before the file appears: no export goes unrecorded
     except OSError as error:
-        raise DataError(f"cannot write {out}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     tell("done", 1.0)
-    return ExportReport(out, size, digest, tuple(entries), tuple(notes))
+    return ExportReport(out, size, digest, tuple(entries), tuple(notes), found.cameras)
 
 
 def sha256_of(path: Path) -> str:
@@ -223,6 +233,8 @@ def _write_clips(
                     clip.title, share + done / total / len(found.clips) if total else share
                 ),
             )
+        except OutputError:
+            raise  # a full disk: without this clip the export would pass for complete
         except DataError as error:  # footage that cannot be read: the rest of the case stands
             notes.append(f"{clip.title}: {error}")
             continue

@@ -21,7 +21,7 @@ from investigation.replay.footage import Footage, FootageFrame, Image, Span
 from investigation.replay.itinerary import Itinerary
 from investigation.replay.people_shown import CAVEATS, PeopleShown
 from investigation.replay.remux import TICKS, add_h264
-from reid.errors import DataError
+from reid.errors import DataError, OutputError
 from storage.media import replacing_path
 from storage.models import iso_text
 from storage.queries import StoreReader
@@ -104,8 +104,8 @@ def write_clip(
         progress: called with (seconds done, seconds in all) of the footage.
 
     Raises:
-        DataError: if the plan shows nothing, a camera is not known, nothing is recorded there,
-            or the file cannot be written.
+        DataError: if the plan shows nothing, a camera is not known, or nothing is recorded there.
+        OutputError: if the file cannot be written.
     """
     if not plan.cameras or not plan.spans:
         raise DataError("a clip needs a camera and a stretch of time")
@@ -134,8 +134,8 @@ def write_clip(
                 picture.time_base = Fraction(1, TICKS)
                 container.mux(stream.encode(picture.reformat(format="yuv420p")))
             container.mux(stream.encode())
-    except av.error.FFmpegError as error:
-        raise DataError(f"cannot write {out}: {error.strerror}") from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     return clip.report(out)
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from investigation.replay.footage import Image
-from investigation.replay.people_shown import Mark
+from investigation.replay.people_shown import Hiding, Mark
 from storage.models import iso_text
 from trackers.records import Box
 
@@ -143,27 +143,35 @@ def draw(image: Image, marks: Sequence[Mark]) -> None:
         cv2.putText(image, text, (x + 4, y), _FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def hide(image: Image, boxes: Sequence[Box] | None) -> None:
-    """Make boxes of a picture unrecognisable, in place; None: all of it."""
+def hide(image: Image, hiding: Hiding) -> None:
+    """Make parts of a picture unrecognisable, in place."""
     height, width = image.shape[:2]
-    if boxes is None:
-        boxes = [Box(0, 0, width, height)]
     original = image.copy()  # overlapping mosaics would uncover each other's edges
-    for box in sorted(boxes, key=lambda b: b.height):  # the coarsest mosaic stays
-        left, top, right, bottom = _pixels(box, width, height)
-        if right <= left or bottom <= top:
-            continue
-        # The cells' size follows the whole box: one that is cut off by the edge gets no finer.
-        cell = max(4.0, box.height / CELLS)
-        cells = (
-            max(1, round((right - left) / cell)),
-            max(1, round((bottom - top) / cell)),
-        )
-        region = original[top:bottom, left:right]
-        coarse = cv2.resize(region, cells, interpolation=cv2.INTER_AREA)
-        image[top:bottom, left:right] = cv2.resize(
-            coarse, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST
-        )
+    if hiding.all_but is not None:
+        _mosaic(image, original, Box(0, 0, width, height))
+        for box in hiding.all_but:
+            left, top, right, bottom = _pixels(box, width, height)
+            image[top:bottom, left:right] = original[top:bottom, left:right]
+    for box in sorted(hiding.boxes, key=lambda b: b.height):  # the coarsest mosaic stays
+        _mosaic(image, original, box)
+
+
+def _mosaic(image: Image, original: Image, box: Box) -> None:
+    height, width = image.shape[:2]
+    left, top, right, bottom = _pixels(box, width, height)
+    if right <= left or bottom <= top:
+        return
+    # The cells' size follows the whole box: one that is cut off by the edge gets no finer.
+    cell = max(4.0, box.height / CELLS)
+    cells = (
+        max(1, round((right - left) / cell)),
+        max(1, round((bottom - top) / cell)),
+    )
+    region = original[top:bottom, left:right]
+    coarse = cv2.resize(region, cells, interpolation=cv2.INTER_AREA)
+    image[top:bottom, left:right] = cv2.resize(
+        coarse, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST
+    )
 
 
 def _pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:

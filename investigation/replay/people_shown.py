@@ -2,8 +2,8 @@
 
 Boxes lie in the store by capture time, not by picture: between two of them a track is
 interpolated. Marking follows the box closely. Hiding errs on the side of too much: a margin, the
-way between two boxes, a while before the first and after the last, and the whole picture where no
-run looked for people.
+way between two boxes, a while before the first and after the last, the whole picture where no run
+looked for people, and all but the chosen where they were only looked for in parts of the picture.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ LOOKED = 0.5  # seconds around a run's first and last picture
 CAVEATS = (
     "People whom the detector did not find are not blurred.",
     "Where the person shown and somebody else overlap, the overlap is blurred.",
-    "Where no run looked for people, the whole picture is blurred.",
+    "Where no run looked for people, the whole picture is blurred; where a camera's zones or masks "
+    "left parts of it out, all but the person shown is.",
+    "A person who was erased from the store, but is still in the footage, is not blurred.",
 )
 
 
@@ -40,6 +42,19 @@ class Mark:
     box: Box
     label: str
     identity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """What is made unrecognisable in a picture.
+
+    Attributes:
+        boxes: where others are, pixels.
+        all_but: everything outside of these is hidden as well; None: nothing else is.
+    """
+
+    boxes: tuple[Box, ...] = ()
+    all_but: tuple[Box, ...] | None = None
 
 
 class Path:
@@ -113,7 +128,7 @@ class PeopleShown:
         self._runs = {row.id: row.run for row in rows}
         self._labels = {t: text for t, text in labels.items() if t in self._paths}
         self._identities = identities
-        self._looked = [(a - LOOKED, b + LOOKED) for _, a, b in looked_at(reader, camera, runs)]
+        self._looked = looked_at(reader, camera, runs)
 
     def marks(self, time: float) -> list[Mark]:
         """Whom to mark in a picture taken at `time` (UTC seconds)."""
@@ -124,10 +139,11 @@ class PeopleShown:
                 found.append(Mark(box, label, self._identities.get(track)))
         return found
 
-    def hidden(self, time: float) -> list[Box] | None:
-        """What to hide in a picture taken at `time`; None: all of it, nobody looked at it."""
-        if not any(first <= time <= last for first, last in self._looked):
-            return None
+    def hidden(self, time: float) -> Hiding:
+        """What to hide in a picture taken at `time` (UTC seconds)."""
+        looked = [at for at in self._looked if at.first - LOOKED <= time <= at.last + LOOKED]
+        if not looked:
+            return Hiding(all_but=())
         chosen = [(self._runs[t], self._paths[t].shown(time)) for t in self._labels]
         found = []
         for track, path in self._paths.items():
@@ -136,7 +152,9 @@ class PeopleShown:
             box = path.hidden(time)
             if box is not None and not self._is_chosen(track, time, chosen):
                 found.append(box)
-        return found
+        if all(at.partly for at in looked):
+            return Hiding(tuple(found), tuple(box for _, box in chosen if box is not None))
+        return Hiding(tuple(found))
 
     def _is_chosen(self, track: int, time: float, chosen: Sequence[tuple[int, Box | None]]) -> bool:
         """True if another run's track shows one of the chosen people at that time."""

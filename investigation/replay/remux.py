@@ -32,6 +32,7 @@ TICKS = 90_000  # of the MP4's clock, a second
 ENCODER = "libx264"
 LIVE_PIXELS = 1280 * 720  # of a picture that is encoded while somebody waits for it
 SOON = 0.2  # seconds of footage after which what is encoded is handed over
+OVERLAP = 1.0  # seconds by which a recording may begin before the one before it ends
 _TICK = Fraction(1, TICKS)
 _MOVFLAGS = "empty_moov+default_base_moof+frag_keyframe"
 _H264 = ("yuv420p", "yuvj420p")
@@ -165,6 +166,7 @@ def _copied(
     target: Any = None
     coding = b""
     written, covered = -1, begin - 0.5 / TICKS
+    run: int | None = None
     with _muxer(pieces) as out:
         for row in rows:
             if row.closed and target is not None and row.end <= covered:
@@ -185,7 +187,9 @@ def _copied(
                             row.path,
                         )
                         break
-                    for packet, time in _packets(container, stream, row, covered, end):
+                    for packet, time in _packets(
+                        container, stream, row, covered, end, row.run is not None and row.run == run
+                    ):
                         lag = _lag(packet, stream.time_base)
                         written = max(round((time - lag - origin) * TICKS), written + 1)
                         packet.dts = written
@@ -196,6 +200,7 @@ def _copied(
                         out.mux_one(packet)
                         if ready := pieces.take():
                             yield ready
+                run = row.run
             except SourceError as error:
                 log.warning("%s", error)
     if ready := pieces.take():
@@ -203,16 +208,21 @@ def _copied(
 
 
 def _packets(
-    container: Any, stream: Any, row: RecordingRow, after: float, end: float
+    container: Any, stream: Any, row: RecordingRow, after: float, end: float, follows: bool
 ) -> Iterator[tuple[Any, float]]:
-    """Packets with their capture times, from the first key frame later than `after`."""
+    """Packets with their capture times, from the first key frame later than `after`.
+
+    Where the recording `follows` another of its run, but begins a little before that ends, all of
+    it is taken: its camera's clock was set right in between, and its next key frame may be far.
+    """
     base, tick = wind(container, stream, after - row.start), stream.time_base
     begun = False
     for packet in container.demux(stream):
         if packet.pts is None:
             continue
         time = row.start + float((packet.pts - base) * tick)
-        begun = begun or (packet.is_keyframe and time > after)
+        opening = follows and packet.pts == base and time > after - OVERLAP
+        begun = begun or (packet.is_keyframe and (time > after or opening))
         if not begun:
             continue
         if time - _lag(packet, tick) > end:

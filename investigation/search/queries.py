@@ -20,6 +20,7 @@ from investigation.search.photos import Person
 from reid.errors import ConfigError, DataError, FingerprintMismatch, StoreError
 from reid.pooling import pool
 from reid.records import PartEmbeddings
+from storage.decisions.standing import successor
 from storage.queries import StoreReader
 from storage.records import ExemplarRow, StoredEmbeddings
 from storage.sightings import tracks_by_id
@@ -160,14 +161,14 @@ def from_identity(
         cameras: only from what these saw; None is all.
 
     Raises:
-        StoreError: if no track (of these cameras) has this identity.
+        StoreError: if no track (of these cameras) has this identity; says which one it went into.
         DataError: if no picture of its tracks was good enough to be embedded.
         FingerprintMismatch: if another model embedded them.
     """
     rows = reader.tracks(identity=identity)
     tracks = [row.id for row in rows if cameras is None or row.camera in cameras]
     if not tracks:
-        raise StoreError(f"store {reader.url} has no identity {identity}")
+        raise StoreError(_no_identity(reader, identity, cameras))
     subject = f"identity {identity}"
     found = _stored(reader, tracks, fingerprint, subject)
     return Query(
@@ -177,6 +178,17 @@ def from_identity(
         tracks=frozenset(tracks),
         identities=frozenset([identity]),
     )
+
+
+def _no_identity(reader: StoreReader, identity: int, cameras: Collection[str] | None) -> str:
+    """What to say of an identity without tracks: where a merge took them, as far as it is seen."""
+    missing = f"store {reader.url} has no identity {identity}"
+    now = successor(reader, identity)
+    if now is None or now == identity:
+        return missing
+    if not any(cameras is None or row.camera in cameras for row in reader.tracks(identity=now)):
+        return missing
+    return f"{missing} any more: its tracks are identity {now} now"
 
 
 def parse_parts(text: str, parts: int) -> tuple[float, ...]:

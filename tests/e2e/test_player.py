@@ -12,6 +12,7 @@ from tests.e2e.browser import Browser, open_chromium
 from tests.e2e.conftest import become_administrator
 from tests.e2e.site import Site, serving
 from tests.investigation.recorded import FPS, START, make_store, numbered, record
+from trackers.records import Box, TrackPoint
 
 SECONDS = 30  # longer than a piece, so that pieces are joined
 LOST = (15.0, 20.0)  # nothing is recorded on the door's camera
@@ -26,7 +27,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """The player, open on two cameras whose pictures carry their numbers."""
     folder = tmp_path_factory.mktemp("player")
     open_chromium(folder).quit()
-    store, run = make_store(folder, *CAMERAS, "new")
+    store, run = make_store(folder, *CAMERAS, "new", "grown")
     with store:
         source = numbered(folder, SECONDS * FPS)
         record(store, "door", source, START, groups_each=5, leave_out=(3,), run=run)
@@ -34,6 +35,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         record(store, "old", source, START, groups_each=5, codec="mpeg4", run=run)
         source = numbered(folder, SECONDS * FPS, "libx265")
         record(store, "new", source, START, groups_each=5, codec="hevc", run=run)
+        for begin, size in ((0, (160, 120)), (10, (320, 240))):
+            source = numbered(folder, 5 * FPS, size=size)
+            record(store, "grown", source, START + begin, run=run, size=size)
+        box = Box(240, 60, 280, 180)
+        points = [TrackPoint(n, START + 10 + n / FPS, box, 0.9) for n in range(5 * FPS)]
+        store.add_points(run, "grown", 1, points)
         url = store.url
     with serving(Site(url, folder, folder, folder)) as server:
         browser = Browser(server.address, folder)
@@ -124,6 +131,31 @@ def test_just_before_a_gap_there_is_a_picture(browser: Browser) -> None:
     # A decoder may keep the last ones to itself until more comes, which does not.
     at(browser, LOST[0] - 0.15)
     wait_for(browser, LOST[0] - 0.15, early=6)
+
+
+def test_boxes_fit_the_picture_also_after_the_camera_changed_its_size(browser: Browser) -> None:
+    browser.go(f"/replay?{WINDOW}&camera=grown")
+    at(browser, 12.0)
+    left, right = browser.until(lambda: browser.js(BOX), "no box is drawn")
+    assert (left, right) == pytest.approx((240 / 320, 280 / 320), abs=0.02)
+    assert not browser.problems()
+    browser.go(f"/replay?{WINDOW}&camera=door&camera=old")
+    browser.js(NUMBERS)
+
+
+# Where a box is drawn, as shares of the picture's width: below its label, where two lines are left.
+BOX = """
+const canvas = document.querySelector(".screen canvas");
+if (!canvas.width) return null;
+const copy = new OffscreenCanvas(canvas.width, canvas.height);
+const c = copy.getContext("2d", {willReadFrequently: true});
+c.drawImage(canvas, 0, 0);
+const row = c.getImageData(0, Math.round(canvas.height / 2), canvas.width, 1).data, seen = [];
+const video = document.querySelector(".screen video"), ratio = video.videoWidth / video.videoHeight;
+const width = Math.min(canvas.width, canvas.height * ratio), left = (canvas.width - width) / 2;
+for (let x = 0; x < canvas.width; x++) if (row[4 * x + 3] > 128) seen.push((x - left) / width);
+return seen.length ? [seen[0], seen[seen.length - 1]] : null;
+"""
 
 
 def test_a_browser_that_says_it_plays_hevc_and_does_not_gets_h264(browser: Browser) -> None:

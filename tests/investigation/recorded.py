@@ -94,12 +94,14 @@ def record(
         add_recording(store, camera, path, first, last, codec, run, size)
 
 
-def numbered(folder: Path, frames: int = 60, codec: str = "libx264") -> Path:
+def numbered(
+    folder: Path, frames: int = 60, codec: str = "libx264", size: tuple[int, int] = (160, 120)
+) -> Path:
     """Numbered pictures, a key frame every ten; H.264 with some that are made of later ones."""
     path = folder / "numbered.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         stream.options = {"g": "10"}
         if codec == "libx264":
             stream.options |= {"bf": "2", "sc_threshold": "0"}
@@ -107,7 +109,7 @@ def numbered(folder: Path, frames: int = 60, codec: str = "libx264") -> Path:
             stream.options = {"x265-params": "keyint=10:min-keyint=10:scenecut=0:log-level=none"}
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
-            container.mux(stream.encode(frame))
+            container.mux(stream.encode(frame.reformat(*size)))
         container.mux(stream.encode())
     return path
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 import run_pipeline
 from investigation.cases.export import export_case
 from investigation.cases.verify import verify_case
-from reid.errors import ConfigError, DataError
+from reid.errors import ConfigError, DataError, OutputError
 from storage.audit import entries
 from storage.cases import Cases
 from storage.store import Store
@@ -340,3 +341,22 @@ def test_commands(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert code == 2 and "case 3 was closed" in said
     assert crosscam("case", "add", 1, "--camera", "door", "--store", url)[0] == 2
     assert crosscam("case", "list", "--store", f"sqlite:///{tmp_path / 'no.db'}")[0] == 2
+
+
+def test_a_full_disk_fails_the_export(made: Path, tmp_path: Path) -> None:
+    """An export without its clips would verify as intact: it must not appear."""
+    small = tmp_path / "small"
+    small.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=60k", "tmpfs", str(small)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        with (
+            Store.open(f"sqlite:///{made / 'site.db'}") as store,
+            pytest.raises(OutputError, match="No space left on device"),
+        ):
+            out = small / "case.zip"
+            export_case(store.reader(), store, 1, out, actor="ann", reason="for the judge")
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)

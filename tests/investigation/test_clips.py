@@ -14,9 +14,10 @@ from investigation.replay.clips import ClipPlan, labels_of, write_clip
 from investigation.replay.drawing import grid, hide
 from investigation.replay.footage import Footage, Span
 from investigation.replay.itinerary import of_identity
-from investigation.replay.people_shown import PeopleShown
+from investigation.replay.people_shown import Hiding, PeopleShown
 from reid.errors import DataError
 from storage.queries import StoreReader
+from storage.records import CameraRow
 from storage.store import Store
 from tests.investigation.recorded import FPS, START, make_store, record
 from tests.storage.samples import decision
@@ -137,14 +138,15 @@ def people(reader: StoreReader, camera: str, labels: dict[int, str], runs=frozen
 def test_hiding_errs_on_the_side_of_too_much(reader: StoreReader) -> None:
     shown = people(reader, "left", {1: "x"})
     for time in np.arange(START - 0.4, START + 3.4, 0.05):
-        boxes = shown.hidden(time)
-        assert boxes is not None and len(boxes) == 1
-        box = boxes[0]
+        hiding = shown.hidden(time)
+        assert hiding.all_but is None
+        (box,) = hiding.boxes
         assert box.left < OTHER.left - 5 and box.right > OTHER.right + 5
         assert box.top < OTHER.top - 5 and box.bottom > OTHER.bottom + 5
     at = people(reader, "right", {})
-    assert at.hidden(START + 0.5) and at.hidden(START - 0.4), "held before the first box"
-    assert at.hidden(START + 2.95) == [], "gone for long"
+    for time in (START + 0.5, START - 0.4):
+        assert at.hidden(time).boxes, "held before the first box"
+    assert at.hidden(START + 2.95) == Hiding(), "gone for long"
 
 
 def test_who_walked_unseen_may_be_anywhere_on_the_way(tmp_path: Path) -> None:
@@ -156,34 +158,54 @@ def test_who_walked_unseen_may_be_anywhere_on_the_way(tmp_path: Path) -> None:
         add_boxes(store, run, 2, "left", OTHER, [0])
         add_boxes(store, run, 2, "left", far, [5])
         store.flush()
-        boxes = people(store.reader(), "left", {}).hidden(START + 0.25)
-    assert boxes is not None
-    slow, quick = boxes
+        hiding = people(store.reader(), "left", {}).hidden(START + 0.25)
+    slow, quick = hiding.boxes
     assert slow.left < OTHER.left and slow.right > far.right
     # Halfway, a tenth of a second more to each side (16 pixels), and the margin (7).
     assert (quick.left, quick.right) == pytest.approx((160 - 16 - 7, 208 + 16 + 7), abs=1)
 
 
 def test_where_nobody_looked_all_is_blurred(reader: StoreReader, tmp_path: Path) -> None:
-    assert people(reader, "left", {}).hidden(START + 20) is None
+    everything = people(reader, "left", {}).hidden(START + 20)
+    assert everything == Hiding((), ())
     image = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
-    hide(image, None)
+    hide(image, everything)
     assert detail(image, Box(0, 0, 96, 96)) < 10
+
+
+def test_where_zones_left_people_out_all_but_the_chosen_is_blurred(tmp_path: Path) -> None:
+    """Who stands outside a camera's zones has no box that could say where to blur."""
+    zones = {"cameras": [{"id": "left", "zones": [[[0, 0], [0.3, 0], [0.3, 1], [0, 1]]]}]}
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    with Store.open(f"sqlite:///{tmp_path / 's.db'}") as store:
+        run = store.begin_run(zones, [CameraRow("left", "left.mp4")])
+        add_boxes(store, run, 1, "left", CHOSEN, range(FRAMES))
+        store.flush()
+        hiding = people(store.reader(), "left", {1: "x"}).hidden(START + 1)
+        image = noise.copy()
+        hide(image, hiding)
+        assert (image[60:140, 30:60] == noise[60:140, 30:60]).all(), "the chosen one stays"
+        assert detail(image, OTHER) < 0.3 * detail(noise, OTHER)
+        whole = store.begin_run({"cameras": [{"id": "left", "zones": []}]}, [])
+        add_boxes(store, whole, 2, "left", OTHER, range(FRAMES))
+        store.flush()
+        hiding = people(store.reader(), "left", {1: "x"}).hidden(START + 1)
+        assert hiding.all_but is None and len(hiding.boxes) == 1, "another run looked everywhere"
 
 
 def test_another_runs_box_does_not_hide_the_chosen(reader: StoreReader, tmp_path: Path) -> None:
     with Store.open(f"sqlite:///{tmp_path / 'site.db'}") as store:
         again = store.begin_run({}, [])
         add_boxes(store, again, 9, "left", CHOSEN, range(FRAMES))
-    boxes = people(reader, "left", {1: "x"}).hidden(START + 0.5)
-    assert boxes is not None and all(box.iou(CHOSEN) == 0 for box in boxes)
-    boxes = people(reader, "left", {}).hidden(START + 0.5)
-    assert boxes is not None and len(boxes) == 3, "with nobody chosen everybody is hidden"
+    boxes = people(reader, "left", {1: "x"}).hidden(START + 0.5).boxes
+    assert boxes and all(box.iou(CHOSEN) == 0 for box in boxes)
+    boxes = people(reader, "left", {}).hidden(START + 0.5).boxes
+    assert len(boxes) == 3, "with nobody chosen everybody is hidden"
 
 
 def test_a_small_mosaic_does_not_uncover_a_large_one() -> None:
     image = np.random.default_rng(0).integers(0, 255, (240, 240, 3), dtype=np.uint8)
-    hide(image, [Box(20, 20, 220, 220), Box(100, 100, 120, 132)])
+    hide(image, Hiding((Box(20, 20, 220, 220), Box(100, 100, 120, 132))))
     assert len(np.unique(image[101:119, 101:119].reshape(-1, 3), axis=0)) <= 9
 
 

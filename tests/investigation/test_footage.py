@@ -12,7 +12,16 @@ from investigation.replay.footage import Footage, Span
 from investigation.replay.remux import media_type, playback
 from reid.errors import DataError
 from storage.queries import StoreReader
-from tests.investigation.recorded import FPS, START, make_store, numbered, record
+from tests.investigation.recorded import (
+    FPS,
+    START,
+    add_recording,
+    make_store,
+    numbered,
+    packets,
+    record,
+    write_segment,
+)
 from tests.pipeline.numbered_videos import number_of
 
 
@@ -206,3 +215,18 @@ def test_store_reader_alone_is_enough(footage: Footage, tmp_path: Path) -> None:
     with StoreReader.open(f"sqlite:///{tmp_path / 'site.db'}") as reader:
         frames = list(Footage(reader).frames("door", START, START + 0.45))
     assert [number_of(f.image) for f in frames] == [0, 1, 2, 3, 4]
+
+
+def test_a_copy_goes_on_where_the_next_recording_begins_a_little_early(tmp_path: Path) -> None:
+    """A live camera's clock was set right in between; its next key frame is a second off."""
+    store, run = make_store(tmp_path, "door")
+    with store:
+        source = numbered(tmp_path)
+        groups = list(packets(source))
+        for index, early in ((0, 0.0), (2, 0.15)):
+            path = f"recordings/door-{index}.mp4"
+            begin = write_segment(source, groups[index : index + 2], store.media / path)
+            start = START + begin - early
+            add_recording(store, "door", path, start, start + 2.0, run=run)
+        played = b"".join(playback(Footage(store.reader()), "door", START, START + 9).chunks)
+    assert [number for number, _ in shown(played)] == list(range(40))

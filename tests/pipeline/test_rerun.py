@@ -18,6 +18,7 @@ from pipeline.runner import Runner, Summary
 from pipeline.settings import RecordingSettings
 from reid.errors import ConfigError, StoreError
 from storage.audit import entries
+from storage.footage.recordings import begin_recording, grow_recording
 from storage.queries import StoreReader
 from storage.settings import StoreSettings
 from storage.sightings import rerun_of
@@ -147,6 +148,20 @@ def test_a_lost_recording_is_that_cameras_trouble(url: str, tmp_path: Path) -> N
     assert "1 of 2 recordings could not be read" in summary.failed["left"]
     assert 0 < summary.cameras["left"].frames < 40, "the rest was played"
     assert summary.cameras["right"].state == "ended"
+
+
+def test_a_run_that_goes_on_is_not_the_latest(url: str) -> None:
+    with Store.open(url) as store:
+        run = store.begin_run({}, [])
+        row = begin_recording(
+            store, camera="left", run=run, start=START + 100, codec="h264", width=64, height=48,
+            suffix=".mp4",
+        )  # fmt: skip
+        grow_recording(store, row.id, START + 100, START + 110, 1000)
+        store.flush()
+        assert footage_of(store.reader(), None).run.id == 1
+        with pytest.raises(StoreError, match="run 2 goes on"):
+            footage_of(store.reader(), None, (), START + 99, START + 120)
 
 
 def test_what_cannot_be_run_again(url: str, tmp_path: Path) -> None:

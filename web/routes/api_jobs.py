@@ -66,13 +66,13 @@ def clip(request: Request, who: Investigator, wanted: ClipRequest) -> JobAnswer:
 @router.get("/jobs/{key}", tags=["replay"])
 def job(request: Request, who: Investigator, key: str) -> JobAnswer:
     """How far one's own clip or export is."""
-    return job_answer(jobs_of(request).find(key, who.name))
+    return job_answer(jobs_of(request).find(key, who.name, who.cameras))
 
 
 @router.get("/jobs/{key}/file", tags=["replay"], response_class=FileResponse)
 def file(request: Request, who: Investigator, key: str) -> Response:
     """The clip (MP4) or the export (ZIP)."""
-    found = jobs_of(request).find(key, who.name)
+    found = jobs_of(request).find(key, who.name, who.cameras)
     if found.state != "ready":
         raise HTTPException(404, f"this is {found.state}, not ready")
     if "case" in found.details:

@@ -212,7 +212,7 @@ def _ask(
 
 
 def _job(request: Request, who: Visitor, case: int, key: str) -> Job:
-    job = _jobs(request).find(key, who.name)
+    job = _jobs(request).find(key, who.name, who.cameras)
     if job.details.get("case") != case:
         raise HTTPException(404, "this is not there any more; ask for it again")
     return job

@@ -186,7 +186,7 @@ def _clip(request: Request, who: Investigator, key: str) -> Job:
     Raises:
         HTTPException: 404 if there is none.
     """
-    job = _jobs(request).find(key, who.name)
+    job = _jobs(request).find(key, who.name, who.cameras)
     if "blur" not in job.details:
         raise HTTPException(404, "that is no clip")
     return job

@@ -253,6 +253,15 @@
       return ready();
     }
 
+    // Width and height in pixels of the camera's picture of a moment: a camera may change its own.
+    size(t) {
+      const seen = [this.video.videoWidth, this.video.videoHeight];
+      const of = this.boxes.sizes.filter((row) => row[0] <= t + 0.001).pop() || this.boxes.sizes[0];
+      if (!of) return seen;
+      const turned = (of[2] > of[3]) !== (seen[0] > seen[1]);
+      return turned ? [of[3], of[2]] : [of[2], of[3]];
+    }
+
     draw() {
       const box = this.canvas.getBoundingClientRect(), sharp = window.devicePixelRatio || 1;
       if (!box.width) return;
@@ -263,7 +272,7 @@
       if (!boxesOn.checked || !this.boxes || !this.nothing.hidden) return;
       if (this.video.readyState < 2) return;  // a box belongs to its picture
       const shown = ZERO + this.video.currentTime;
-      const width = this.boxes.width || this.video.videoWidth, height = this.boxes.height || this.video.videoHeight;
+      const [width, height] = this.size(shown);
       if (!width || !height) return;
       const scale = Math.min(w / width, h / height), left = (w - width * scale) / 2, top = (h - height * scale) / 2;
       c.font = `600 ${Math.round(13 * sharp)}px system-ui, sans-serif`;

@@ -158,7 +158,7 @@ def boxes_json(
 ) -> dict[str, Any]:
     """Everybody's boxes on one camera: `points` are [time, left, top, width, height], pixels.
 
-    `sizes` says of which picture: [from, to, width, height], as coded; a turned video's are swapped.
+    `sizes` says of which picture: [from, to, width, height], as coded (a turned video's swapped).
     """
     reader = who.desk.reader
     runs = {row.run for row in tracks_by_id(reader, sorted(marked))}

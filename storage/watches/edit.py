@@ -17,10 +17,12 @@ from reid.records import PartEmbeddings
 from storage.audit import Audit, record
 from storage.desk_models import Watch
 from storage.media import write_file
-from storage.models import Camera, Model, iso_text, to_microsecond
+from storage.models import Camera, Model, Track, iso_text, to_microsecond
 from storage.rows import check_time, embedding_row, json_value
+from storage.selects import chunks
 from storage.store import Store
 from storage.watches.rows import NotifyTarget
+from storage.watches.sending import give_up
 
 LEVELS = ("strong", "possible")
 LONGEST_DAYS = 366  # a watch on a person has to end, or be asked for again
@@ -73,7 +75,8 @@ def add_watch(store: Store, new: NewWatch) -> int:
 
     Raises:
         ConfigError: naming the value that is out of bounds.
-        StoreError: if the model or a camera is unknown to the store.
+        StoreError: if the model or a camera is unknown to the store, or one of the query's tracks
+            is not there any more: its look was erased.
     """
     name, reason = new.name.strip(), new.reason.strip()
     _check(new, name, reason)
@@ -137,7 +140,7 @@ def add_watch(store: Store, new: NewWatch) -> int:
 def end_watch(
     store: Store, watch: int, actor: str, reason: str, *, address: str | None = None
 ) -> None:
-    """End a watch now, with an audit row; its alerts stay.
+    """End a watch now, with an audit row; its alerts stay, and those that wait are not sent.
 
     Raises:
         StoreError: if there is no such watch, or it has ended already.
@@ -151,6 +154,7 @@ def end_watch(
             raise StoreError(f"watch {watch} ended already, at {iso_text(found.ended)}")
         ended = to_microsecond(time.time())
         connection.execute(update(Watch).where(Watch.id == watch).values(ended=ended))
+        give_up(connection, watch)
         subject = f"watch {watch}"
         record(connection, Audit(actor, "watch", subject, reason, {"ended": True}, address))
 
@@ -208,6 +212,7 @@ def _check_known(connection: Connection, new: NewWatch, shown: str) -> None:
         )
     if tuple(model) != shape:
         raise StoreError(f"model {fingerprint} has (K, d) {tuple(model)}, the query has {shape}")
+    _check_tracks(connection, new, shown)
     if new.cameras is None:
         return
     cameras = sorted(connection.execute(select(Camera.id)).scalars().all())
@@ -216,4 +221,16 @@ def _check_known(connection: Connection, new: NewWatch, shown: str) -> None:
         raise StoreError(
             f"store {shown} has no camera {', '.join(unknown) or '(none was named)'}; it has: "
             f"{', '.join(cameras) or 'none'}"
+        )
+
+
+def _check_tracks(connection: Connection, new: NewWatch, shown: str) -> None:
+    """An erasure may have come between the query and its watch, by another process as well."""
+    there: set[int] = set()
+    for some in chunks(sorted(set(new.tracks))):
+        there |= set(connection.execute(select(Track.id).where(Track.id.in_(some))).scalars())
+    if gone := sorted(set(new.tracks) - there):
+        raise StoreError(
+            f"store {shown} has no track {gone[0]} any more, which watch {new.name.strip()!r} "
+            "would be made of: it was erased"
         )

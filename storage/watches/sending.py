@@ -3,6 +3,8 @@
 `alerts.sent` is `{"pending": bool, "targets": {"0": {...}, ...}}`, the keys being the places in the
 watch's list of targets. A target's `state` is `waiting` (not before `next`), `sending` (somebody
 does, until `next`: after a crash it is taken up again), `sent`, or `given up`.
+
+A watch that a person ended sends nothing more; one that expired still sends what it raised in time.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ GIVE_UP_SECONDS = 7 * 86_400.0
 
 # The column is JSON text; only rows with something left to do are read.
 _PENDING = cast(Alert.sent, String).like('%"pending": true%')
+# Who expires ends just then (`storage/watches/edit.py`); any other end is a person's.
+_ENDED_BY_A_PERSON = Watch.ended.is_not(None) & (Watch.ended != Watch.expires)
+ENDED = "the watch was ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ def settle(
     """
 
     def write(connection: Connection) -> None:
-        found = select(Alert.id, Alert.sent, Alert.raised).where(Alert.id == job.alert)
+        found = select(Alert.id, Alert.sent, Alert.raised, _ENDED_BY_A_PERSON.label("ended"))
+        found = found.join(Watch, Watch.id == Alert.watch).where(Alert.id == job.alert)
         row = connection.execute(found).first()
         if row is None:
             return  # erased meanwhile
@@ -103,7 +109,7 @@ def settle(
         if error is None:
             entry = {"state": "sent", "attempts": attempts, "at": to_microsecond(now)}
         else:
-            over = for_good or now - row.raised > GIVE_UP_SECONDS
+            over = for_good or row.ended or now - row.raised > GIVE_UP_SECONDS
             entry = {
                 "state": "given up" if over else "waiting",
                 "attempts": attempts,
@@ -114,6 +120,19 @@ def settle(
         _store(connection, row.id, row.sent, job.place, entry)
 
     store.write(write)
+
+
+def give_up(connection: Connection, watch: int) -> None:
+    """Send nothing more of a watch that a person ends; what is being sent now may arrive."""
+    found = select(Alert.id, Alert.sent).where(Alert.watch == watch, _PENDING)
+    for row in connection.execute(found).all():
+        targets = {
+            place: {**entry, "state": "given up", "error": ENDED}
+            if entry["state"] == "waiting"
+            else entry
+            for place, entry in row.sent["targets"].items()
+        }
+        _put(connection, row.id, targets)
 
 
 def pause(attempts: int) -> float:
@@ -131,7 +150,7 @@ def _pending(connection: Connection) -> list[AnyRow]:
     found = (
         select(Alert.id, Alert.watch, Alert.sent, Watch.notify)
         .join(Watch, Watch.id == Alert.watch)
-        .where(_PENDING)
+        .where(_PENDING, ~_ENDED_BY_A_PERSON)
         .order_by(Alert.id)
     )
     return list(connection.execute(found))
@@ -167,7 +186,10 @@ def _holds_up(entry: Mapping[str, Any], now: float) -> bool:
 def _store(
     connection: Connection, alert: int, sent: dict[str, Any], place: str, entry: dict[str, Any]
 ) -> None:
-    targets = {**sent["targets"], place: entry}
+    _put(connection, alert, {**sent["targets"], place: entry})
+
+
+def _put(connection: Connection, alert: int, targets: Mapping[str, Mapping[str, Any]]) -> None:
     pending = any(e["state"] in ("waiting", "sending") for e in targets.values())
     values = {"sent": {"pending": pending, "targets": targets}}
     connection.execute(update(Alert).where(Alert.id == alert).values(values))

@@ -11,6 +11,7 @@ import pytest
 
 from reid.errors import ConfigError, StoreError
 from storage.audit import entries
+from storage.erasure.erase import erase
 from storage.store import Store
 from storage.watches import sending
 from storage.watches.alerts import NewAlert, alerts, mark_seen, one_alert, save_hits
@@ -142,6 +143,17 @@ def test_what_the_store_does_not_know_is_refused_and_leaves_nothing(
     assert watches(store.reader()) == []
     assert not list(store.media.rglob("watches/*"))
     assert add_watch(store, NEW)  # the writer goes on
+
+
+def test_a_watch_for_what_was_erased_meanwhile_is_refused(store: Store) -> None:
+    """`crosscam erase` beside a server that held its query: it watched for the erased look."""
+    store.finish_run(1)
+    erase(store, 7, "root", "request")
+    with pytest.raises(StoreError, match=r"has no track 1 any more, which watch 'Missing: blue"):
+        add_watch(store, replace(NEW, tracks=(1, 2)))
+    assert watches(store.reader()) == []
+    assert not list(store.media.rglob("watches/*"))
+    assert add_watch(store, NEW)
 
 
 def test_unknown_and_ended_watches_are_named(store: Store) -> None:
@@ -340,3 +352,32 @@ def test_what_is_not_to_be_sent_waits_for_nobody(store: Store) -> None:
     watch = add_watch(store, NEW)
     raise_one(store, watch, hit(send=False))
     assert sending.waiting(store.reader()) == 0
+
+
+def test_a_watch_that_somebody_ended_sends_nothing_more(store: Store) -> None:
+    """She was found, and the desk's phones went on ringing."""
+    watch = add_watch(store, replace(NEW, targets=NEW.targets * 2))
+    first, second = raise_one(store, watch, hit(1), hit(3))
+    now = time.time()
+    job = sending.claim(store, now)
+    assert job is not None
+    assert (job.alert, job.place) == (first, "0")
+    end_watch(store, watch, "ada", "she was found")
+    assert sending.claim(store, now) is None
+    for alert in (first, second):
+        entry = one_alert(store.reader(), alert).sent["targets"]["1"]
+        assert (entry["state"], entry["error"]) == ("given up", "the watch was ended")
+    sending.settle(store, job, now, "nobody there")
+    assert one_alert(store.reader(), first).sent["targets"]["0"]["state"] == "given up"
+    assert sending.claim(store, now + 3600) is None
+    assert sending.waiting(store.reader()) == 0
+
+
+def test_what_was_raised_in_time_is_sent_after_the_watch_expired(store: Store) -> None:
+    watch = add_watch(store, NEW)
+    [alert] = raise_one(store, watch, hit())
+    later = NEW.expires + 1
+    end_expired(store, later)
+    job = sending.claim(store, later)
+    assert job is not None
+    assert job.alert == alert

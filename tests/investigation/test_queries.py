@@ -20,7 +20,9 @@ from investigation.search.queries import (
 )
 from reid.errors import ConfigError, DataError, FingerprintMismatch, StoreError
 from reid.records import PartEmbeddings
+from storage.decisions.decide import Decisions
 from storage.queries import StoreReader
+from storage.store import Store
 from tests.storage.samples import K, embedding
 from trackers.records import Box
 
@@ -148,6 +150,16 @@ def test_what_the_store_does_not_have(reader: StoreReader) -> None:
         from_track(reader, 4, "model-a")
     with pytest.raises(FingerprintMismatch, match=r"track 1 .* model model-a, .* model-b"):
         from_track(reader, 1, "model-b")
+
+
+def test_an_identity_that_went_into_another_is_named(store_url: str, reader: StoreReader) -> None:
+    """`search --identity 2` after a merge said that there was no such identity."""
+    with Store.open(store_url) as store:
+        Decisions(store).merge(1, 2, "ann", "the same coat")
+    with pytest.raises(StoreError, match=r"no identity 2 any more: its tracks are identity 1 now"):
+        from_identity(reader, 2, "model-a")
+    with pytest.raises(StoreError, match=r"has no identity 2$"):
+        from_identity(reader, 2, "model-a", {"cellar"})
 
 
 def test_a_lost_picture_does_not_stop_a_query(reader: StoreReader) -> None:

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 
+from investigation.watching.crops import crop_of
 from investigation.watching.notify import Notice, send
 from reid.errors import StoreError
 from storage.accounts.accounts import visible_now
@@ -96,9 +97,9 @@ class Courier:
         return send(NotifyTarget(job.url, job.shown), notice)
 
     def _picture(self, alert: AlertRow) -> bytes | None:
-        """The best crop of the alert's track as it is now; None if it is gone."""
-        best = self._store.reader().best_exemplars([alert.track]).get(alert.track)
+        """The crop whose time and box the message tells; None if it is gone."""
+        crop = crop_of(self._store.reader(), alert)
         try:
-            return None if best is None else best.path.read_bytes()
+            return None if crop is None else crop.path.read_bytes()
         except OSError:
             return None

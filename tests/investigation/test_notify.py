@@ -283,6 +283,18 @@ def test_nobody_is_flooded(store: Store, hook: Hook, monkeypatch: pytest.MonkeyP
     assert courier.deliver() == (1, 0)
 
 
+def test_the_crop_sent_is_the_one_whose_time_and_box_are_told(store: Store, hook: Hook) -> None:
+    """A track that went on had a better crop by then: it went out beside the first one's time."""
+    raised, better = exemplar(0, jpeg=b"\xff\xd8 raised it"), exemplar(9, 9.0)
+    store.save_tracklet(1, tracklet(1, embedded=embedding(1), exemplars=(better, raised)))
+    store.flush()
+    assert store.reader().exemplars(1)[0].frame == 9
+    raise_alerts(store, hook.url, attach_picture=True)  # of NOON, which is frame 0
+    assert Courier(store).deliver() == (1, 0)
+    [message] = hook.got
+    assert base64.b64decode(message["attachments"][0]["base64"]) == b"\xff\xd8 raised it"
+
+
 def test_the_crop_is_the_tracks_best_and_may_be_gone(store: Store, hook: Hook) -> None:
     raise_alerts(store, hook.url, tracks=2, attach_picture=True)
     gone = store.reader().best_exemplars([2])[2].path

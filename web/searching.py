@@ -20,11 +20,12 @@ from investigation.search.photos import MOST_BYTES, Person, load_photo, whole_pi
 from investigation.search.queries import Query, check_weights
 from reid.errors import ConfigError
 from storage.decisions.standing import rejected
-from storage.records import TrackRow
+from storage.records import ExemplarRow, TrackRow
 from storage.sightings import tracks_by_id
 from web.access import Visitor
 from web.room import SearchRoom
 from web.shelf import Asked, UploadedPhoto, Wishes
+from web.times import with_offset
 from web.words import one_line
 
 TAKEN = "this search was made of what a camera saw that you may not see any more; search anew"
@@ -158,8 +159,8 @@ def filters_of(who: Visitor, wishes: Wishes) -> Filters:
         who.desk.reader,
         wishes.cameras,
         wishes.places,
-        wishes.start.strip() or None,
-        wishes.end.strip() or None,
+        with_offset(wishes.start.strip()) or None,
+        with_offset(wishes.end.strip(), last=True) or None,
         visible=who.cameras,
     )
 
@@ -189,11 +190,33 @@ def again(who: Visitor, room: SearchRoom, key: str) -> Query:
     """The query of an earlier search of theirs, to search or to watch for it once more.
 
     Raises:
-        HTTPException: 404 if it is not there, or made of what they may not see any more.
+        HTTPException: 404 if it is not there, or made of what was erased since or may not be seen
+            any more.
     """
-    query = room.shelf.find(key, who.name, Asked).query
-    _check_theirs(who, tracks_by_id(who.desk.reader, query.tracks))
-    return query
+    asked = room.shelf.find(key, who.name, Asked)
+    _still_there(who, room, asked)
+    return asked.query
+
+
+def _still_there(
+    who: Visitor, room: SearchRoom, asked: Asked, others: Iterable[int] = ()
+) -> dict[int, TrackRow]:
+    """Tracks by id: those behind a search, and of `others` what is left.
+
+    An erasure by another process tells nobody: what it took is forgotten here.
+
+    Raises:
+        HTTPException: 404 if what was searched for was erased since, or may not be seen any more.
+    """
+    anchors = {*asked.query.tracks, *asked.confirmed}
+    wanted = anchors.union(others)
+    rows = {row.id: row for row in tracks_by_id(who.desk.reader, wanted)}
+    if gone := wanted - rows.keys():
+        room.shelf.forget_tracks(gone)
+        if not gone.isdisjoint(anchors):
+            raise HTTPException(404, f"{asked.query.subject} was erased; the search is over")
+    _check_theirs(who, (rows[track] for track in asked.query.tracks))
+    return rows
 
 
 def _check_theirs(who: Visitor, rows: Iterable[TrackRow]) -> None:
@@ -209,16 +232,11 @@ def current(who: Visitor, asked: Asked, room: SearchRoom) -> Current:
         HTTPException: 404 if what was searched for was erased since, or may not be seen any more.
     """
     reader = who.desk.reader
+    rows = _still_there(who, room, asked, (hit.track for hit in asked.hits))
     anchors = [*sorted(asked.query.tracks), *asked.confirmed]
-    wanted = {*anchors, *(hit.track for hit in asked.hits)}
-    rows = {row.id: row for row in tracks_by_id(reader, wanted)}
-    if gone := wanted - rows.keys():
-        room.shelf.forget_tracks(gone)
-        if not gone.isdisjoint(anchors):
-            raise HTTPException(404, f"{asked.query.subject} was erased; the search is over")
-    _check_theirs(who, (rows[track] for track in asked.query.tracks))
     best = reader.best_exemplars([hit.track for hit in asked.hits])
-    theirs = [rows[track] for track in anchors if who.may_see(rows[track].camera)]
+    known_rows = [rows[track] for track in anchors if track in rows]
+    theirs = [row for row in known_rows if who.may_see(row.camera)]
     known = Counter(row.identity for row in theirs if row.identity is not None)
     anchor = known.most_common(1)[0][0] if known else None
     ruled_out = rejected(reader) if anchor is not None else frozenset()
@@ -230,9 +248,14 @@ def current(who: Visitor, asked: Asked, room: SearchRoom) -> Current:
         if (hit.track, anchor) in ruled_out and hit.track not in asked.refused:
             out += 1
             continue
-        picture = best.get(hit.track)
-        hits.append(replace(hit, identity=row.identity, end=row.end, exemplar=picture))
+        hits.append(_as_it_is(hit, row, best.get(hit.track)))
     return Current(tuple(hits), anchor, out)
+
+
+def _as_it_is(hit: Hit, row: TrackRow, best: ExemplarRow | None) -> Hit:
+    """A hit with its track of now, which may have grown: the crop with its own time and box."""
+    time, box = (row.start, None) if best is None else (best.time, best.box)
+    return replace(hit, identity=row.identity, end=row.end, exemplar=best, time=time, box=box)
 
 
 def jpeg(image: NDArray[np.uint8], side: int) -> bytes:

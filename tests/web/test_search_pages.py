@@ -7,6 +7,7 @@ import struct
 import tempfile
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,8 @@ from investigation.search.desk import SearchDesk
 from investigation.search.photos import Person
 from storage.accounts import accounts
 from storage.erasure.erase import erase
+from storage.watches.rows import watches
+from tests.storage.samples import exemplar, tracklet
 from tests.web.conftest import BY, text_of
 from tests.web.people import Blind, Browser, People, body, hits, photo
 from trackers.records import Box
@@ -353,6 +356,35 @@ def test_what_was_erased_is_in_no_search_any_more(own_people: People) -> None:
         assert not {1, 2} & set(hits(ivan.get(there).text))
         for path in ("", "/hit", "/hit-heat"):
             assert ivan.get(f"{there}/hit/2{path}").status_code == 404
+
+
+def test_what_another_process_erased_is_neither_searched_nor_watched_for(
+    own_people: People,
+) -> None:
+    """`crosscam erase` beside the server: its shelf still held the erased look, and used it."""
+    ivan = own_people.browse("ivan")
+    own, confirmed = ivan.from_stored(track=1), ivan.found()
+    action = {"action": "confirm", "track": 1, "identity": 1, "search": key_of(confirmed)}
+    assert ivan.send("/decisions", action).status_code == 303
+    erase(own_people.store, 1, "cli:root", "she asked for it")
+    for key in (key_of(own), key_of(confirmed)):
+        asked = {"name": "a", "reason": "missing", "expires": "2d", "query": key}
+        assert ivan.get(f"/watches/new/picture?query={key}").status_code == 404
+        assert ivan.send("/watches", asked).status_code == 404
+        assert ivan.send("/search", {"reason": "missing", "query": key}).status_code == 404
+    assert watches(own_people.desk.reader) == []
+
+
+def test_a_hit_that_grew_has_its_crops_own_time_and_box(own_people: People) -> None:
+    """The better crop of a track that went on was shown beside the first one's time."""
+    ivan = own_people.browse("ivan")
+    there = ivan.found()
+    pictures = (replace(exemplar(60, 9.0, photo(body("red", 77))), box=Box(5, 6, 70, 90)),)
+    own_people.store.save_tracklet(1, tracklet(2, "yard", 61, exemplars=pictures))
+    own_people.store.flush()
+    heading = re.search(r"<h1>.*?</h1>", ivan.get(f"{there}/hit/2").text, re.DOTALL)
+    assert heading is not None
+    assert "22:13:26" in heading[0]
 
 
 # ---- loading, and a store that goes away ---------------------------------------------------------

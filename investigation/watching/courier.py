@@ -78,9 +78,10 @@ class Courier:
         """Why whoever asked for the watch may not be told any more; None if they may."""
         reader = self._store.reader()
         try:
-            alert, actor = one_alert(reader, job.alert), one_watch(reader, job.watch).actor
+            alert = one_alert(reader, job.alert)
         except StoreError:
-            return None  # erased meanwhile: `_send` says so
+            return None  # erased meanwhile: `_send` says so, and sends nothing
+        actor = one_watch(reader, job.watch).actor
         cameras = visible_now(reader, {actor}).get(actor)
         if cameras is None or alert.camera in cameras:
             return None

@@ -132,7 +132,10 @@ def search(options: argparse.Namespace) -> int:
                 f"crosscam: warning: tracks that other models embedded ({', '.join(others)}) are "
                 "not searched\n"
             )
-        if options.evidence is not None:
+        if options.evidence is not None and hits:
+            # Pictures that leave the store: an erasure has to know that they are about.
+            about = {"evidence": str(options.evidence), "tracks": [hit.track for hit in hits]}
+            audit.write(store, audit.Audit(actor, "export", query.subject, options.reason, about))
             _write_evidence(desk, query, hits, options.evidence)
     if options.json:
         sys.stdout.write(json.dumps([hit.as_json() for hit in hits], indent=2) + "\n")

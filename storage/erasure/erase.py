@@ -17,32 +17,22 @@ order, so it stays and is reported, unless `watches` says that these go too.
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, select
 
 from reid.errors import StoreError
 from storage import runs, scrub
-from storage.allocator import next_revision
 from storage.audit import Audit, record
 from storage.decisions.standing import current_identities, successors
-from storage.desk_models import Alert, CaseItem, Erasing, Tombstone, Watch
-from storage.erasure.remains import DoomedTrack, Remain, doomed_tracks, remains, watches_of
-from storage.media import safe_name
-from storage.models import (
-    ExemplarCrop,
-    Identity,
-    LedgerEntry,
-    Run,
-    Track,
-    TrackBox,
-    TrackletEmbedding,
-)
+from storage.erasure.records import DoomedTrack, Going, Remain, doomed_tracks
+from storage.erasure.remains import remains
+from storage.erasure.taking import files_of, take_identity, take_tracks
+from storage.erasure.watched import check_words, kept, take_watches, watches_of
+from storage.models import Identity, LedgerEntry, Run
 from storage.queries import StoreReader
 from storage.selects import chunks
 from storage.store import Store
@@ -59,7 +49,7 @@ class Survey:
         names: identities that went into it and have no tracks any more: they go as well.
         tracks: those it has now.
         watches: id -> name of the watches whose query was made of it.
-        remains: see `storage.erasure.remains`; without the watches.
+        remains: see `storage.erasure.remains`; without these watches.
     """
 
     identity: int
@@ -99,17 +89,6 @@ class ErasureReport:
         }
 
 
-@dataclass(slots=True)
-class _Going:
-    """What the transaction collects."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    paths: list[str] = field(default_factory=list)
-
-    def count(self, what: str, rows: int) -> None:
-        self.counts[what] = self.counts.get(what, 0) + max(rows, 0)
-
-
 def survey(reader: StoreReader, identity: int) -> Survey:
     """Look before erasing.
 
@@ -122,13 +101,11 @@ def survey(reader: StoreReader, identity: int) -> Survey:
         tracks = _tracks(connection, identity)
         if not tracks:
             _refuse_moved(connection, identity)
-        return Survey(
-            identity,
-            _names(connection, identity, tracks),
-            tuple(tracks),
-            watches_of(connection, identity, tracks),
-            remains(connection, identity, tracks, reader.media),
-        )
+        names = _names(connection, identity, tracks)
+        own = (identity, *names)
+        watches = watches_of(connection, own, tracks)
+        left = remains(connection, own, tracks, watches, reader.media)
+        return Survey(identity, names, tuple(tracks), watches, left)
 
 
 def erase(
@@ -158,23 +135,21 @@ def erase(
             run still has tracks of it in memory, a decision changed it meanwhile, or the store
             cannot be written. Nothing is erased then.
     """
-    for name, text in (("actor", actor), ("reason", reason)):
-        if not text.strip():
-            raise StoreError(f"erase: the {name} is empty; an erasure says who and why")
+    check_words(actor, reason)
     found = survey(store.reader(), identity)
 
-    def write(connection: Connection) -> _Going:
+    def write(connection: Connection) -> Going:
         runs.interrupt_dead(connection, time.time())
         if _changed(connection, found):
             raise StoreError(f"identity {identity} changed just now; look again before erasing it")
         _refuse_running(connection, found)
-        going = _Going()
+        going = Going()
         for some in chunks([track.id for track in found.tracks]):
-            _take_tracks(connection, some, going)
+            take_tracks(connection, some, going)
         for name in (identity, *found.names):
-            _take_identity(connection, name, going)
-        _take_watches(connection, found.watches if watches else (), going)
-        going.paths += _files_of(store.media, found.tracks)
+            take_identity(connection, name, going)
+        take_watches(connection, found.watches if watches else (), going)
+        going.paths += files_of(store.media, found.tracks)
         going.paths = sorted(set(going.paths))
         details = _details(found, going, watches)
         subject = f"identity {identity}"
@@ -186,7 +161,6 @@ def erase(
     problems = scrub.finish(store, rewrite=rewrite)
     for problem in problems:
         log.warning("erasure of identity %d: %s", identity, problem)
-    kept = {} if watches else found.watches
     return ErasureReport(
         identity=identity,
         tracks=tuple(track.id for track in found.tracks),
@@ -194,16 +168,13 @@ def erase(
         remains=(
             *found.remains,
             *_database(store, rewrite),
-            *(
-                Remain("watch", f"watch {number} ({name}) was made of it and holds its look")
-                for number, name in kept.items()
-            ),
+            *(() if watches else kept(found.watches)),
         ),
         problems=tuple(problems),
     )
 
 
-def _details(found: Survey, going: _Going, watches: bool) -> dict[str, Any]:
+def _details(found: Survey, going: Going, watches: bool) -> dict[str, Any]:
     """What the audit entry says."""
     said: dict[str, Any] = {
         "tracks": [track.id for track in found.tracks],
@@ -271,81 +242,3 @@ def _refuse_running(connection: Connection, found: Survey) -> None:
             f"identity {found.identity} cannot be erased while run {running[0]} goes on: it still "
             f"holds its tracks {tracks} in memory; stop the run first"
         )
-
-
-def _take_tracks(connection: Connection, tracks: Sequence[int], going: _Going) -> None:
-    paths = select(ExemplarCrop.path).where(ExemplarCrop.track.in_(tracks))
-    going.paths += connection.execute(paths).scalars()
-    for what, model in (
-        ("pictures", ExemplarCrop),
-        ("vectors", TrackletEmbedding),
-        ("boxes", TrackBox),
-        ("alerts", Alert),
-        ("case items", CaseItem),
-    ):
-        gone = connection.execute(delete(model).where(model.track.in_(tracks)))
-        going.count(what, gone.rowcount)
-    _delete_links(connection, tracks, LedgerEntry.track.in_(tracks), going)
-    connection.execute(delete(Track).where(Track.id.in_(tracks)))
-    revision = next_revision(connection)
-    connection.execute(
-        insert(Tombstone), [{"track": track, "revision": revision} for track in tracks]
-    )
-
-
-def _take_identity(connection: Connection, identity: int, going: _Going) -> None:
-    """The identity, and what other people's tracks have of it."""
-    gone = connection.execute(delete(CaseItem).where(CaseItem.identity == identity))
-    going.count("case items", gone.rowcount)
-    linked = select(LedgerEntry.track).where(LedgerEntry.identity == identity).distinct()
-    for some in chunks(sorted(connection.execute(linked).scalars())):
-        once = LedgerEntry.track.in_(some) & (LedgerEntry.identity == identity)
-        _delete_links(connection, some, once, going)
-    considered = select(*LedgerEntry.__table__.columns).where(LedgerEntry.candidate == identity)
-    rows = [dict(row) for row in connection.execute(considered).mappings()]
-    for row in rows:
-        # The ledger knows no change: the row goes and comes again under its own number.
-        _delete_links(connection, [row["track"]], LedgerEntry.id == row["id"], None)
-        connection.execute(insert(LedgerEntry).values(row | {"candidate": None}))
-    connection.execute(delete(Identity).where(Identity.id == identity))
-
-
-def _delete_links(
-    connection: Connection, tracks: Sequence[int], which: Any, going: _Going | None
-) -> None:
-    """The one way out of the ledger: its trigger lets go of tracks that are being erased."""
-    connection.execute(insert(Erasing), [{"track": track} for track in tracks])
-    gone = connection.execute(delete(LedgerEntry).where(which))
-    connection.execute(delete(Erasing).where(Erasing.track.in_(tracks)))
-    if going is not None:
-        going.count("links", gone.rowcount)
-
-
-def _take_watches(connection: Connection, watches: Iterable[int], going: _Going) -> None:
-    for watch in watches:
-        picture = connection.execute(select(Watch.picture).where(Watch.id == watch)).scalar()
-        going.paths += [] if picture is None else [picture]
-        gone = connection.execute(delete(Alert).where(Alert.watch == watch))
-        going.count("alerts", gone.rowcount)
-        going.count("watches", connection.execute(delete(Watch).where(Watch.id == watch)).rowcount)
-
-
-def _files_of(media: Path, tracks: Sequence[DoomedTrack]) -> list[str]:
-    """Pictures that a crash left without a row, and the newest picture of each camera."""
-    found = []
-    folders: dict[str, set[str]] = {}
-    for track in tracks:
-        folder = f"run{track.run:06d}/{safe_name(track.camera)}"
-        folders.setdefault(folder, set()).add(f"{track.id:08d}")
-        live = f"live/{safe_name(track.camera)}.jpg"
-        if (media / live).is_file():  # at most one second of a camera; a run makes the next
-            found.append(live)
-    for folder, names in folders.items():
-        if (media / folder).is_dir():
-            with os.scandir(media / folder) as files:
-                found += [
-                    f"{folder}/{file.name}"
-                    for file in files
-                    if file.name.lstrip(".").split("-", 1)[0] in names
-                ]
-    return found

@@ -1,94 +1,67 @@
-"""What else still shows a person after an erasure: footage, exports, other people's pictures."""
+"""What else still shows a person after an erasure: footage, exports, pictures, other runs, alerts.
+
+Exports are known by their audit entries: `export`, with the file or folder in the details.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, cast, or_, select
-from sqlalchemy.orm import aliased
 
-from storage.desk_models import AuditEntry, CaseItem, Recording, Watch
-from storage.models import ExemplarCrop, Run, Track, TrackBox, from_iso_text, iso_text
-from storage.selects import chunks
+from storage.desk_models import AuditEntry, CaseItem, Recording
+from storage.erasure.beside import pictures, seen_again
+from storage.erasure.records import DoomedTrack, Remain
+from storage.erasure.watched import told
+from storage.models import LedgerEntry, Run, from_iso_text, iso_text
+from storage.selects import AnyRow, chunks
 
-_PAD = 0.25  # a crop shows the whole body: this much more than its box, at most, to each side
 _NAMES = re.compile(r"\b(identity|track|case|run) (\d+)\b")
 _MOST_NAMED = 100  # numbers that the database looks for; with more, every entry is read
+_FILES = ("clip", "file", "out", "evidence")  # where an export went, by what wrote the entry
+_BLURRING = Remain(
+    "blurring",
+    "clips made of these recordings from now on show the person, also where everybody else is "
+    "made unrecognisable: nothing knows any more where they are in the picture",
+)
 _KEYS = {"identity": "identity", "other": "identity", "track": "track", "tracks": "track"}
 
 
-@dataclass(frozen=True, slots=True)
-class DoomedTrack:
-    """A track of the identity; times are UTC seconds."""
-
-    id: int
-    run: int
-    camera: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class Remain:
-    """Something that still shows the person, or holds their look.
-
-    Attributes:
-        kind: `recording`, `export`, `picture`, `watch`, `case clip`, `running`, `audit` or
-            `database`.
-        what: a file, or a sentence.
-        camera: whose footage, where it is footage.
-        start: from when, UTC seconds.
-        end: until when, UTC seconds.
-    """
-
-    kind: str
-    what: str
-    camera: str | None = None
-    start: float | None = None
-    end: float | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs: times ISO 8601 UTC."""
-        return {
-            "kind": self.kind,
-            "what": self.what,
-            "camera": self.camera,
-            "from": None if self.start is None else iso_text(self.start),
-            "to": None if self.end is None else iso_text(self.end),
-        }
-
-
 def remains(
-    connection: Connection, identity: int, tracks: Sequence[DoomedTrack], media: Path | None
+    connection: Connection,
+    names: Collection[int],
+    tracks: Sequence[DoomedTrack],
+    made_of: Collection[int],
+    media: Path | None,
 ) -> tuple[Remain, ...]:
-    """All that is known of, but for the watches: `watches_of` has them."""
+    """All that is known of, but for the watches made of the identity.
+
+    Args:
+        connection: the store.
+        names: the identity, and those that went into it.
+        tracks: what it has now.
+        made_of: the watches made of it (`storage.erasure.watched.watches_of`).
+        media: the media folder.
+    """
     folder = media or Path()
+    again = seen_again(connection, tracks)
+    runs = {track.run for track in tracks} | {track.run for track in again}
+    footage = list(_recordings(connection, tracks, folder))
     return (
-        *_recordings(connection, tracks, folder),
-        *_pictures(connection, tracks, folder),
+        *footage,
+        *([_BLURRING] if footage else ()),
+        *pictures(connection, tracks, folder),
+        *(track.remain() for track in again),
         *_clips(connection, tracks),
-        *_trail(connection, identity, tracks),
+        *_trail(connection, names, tracks, runs),
+        *told(connection, tracks, made_of),
         *_running(connection),
     )
-
-
-def watches_of(
-    connection: Connection, identity: int, tracks: Sequence[DoomedTrack]
-) -> dict[int, str]:
-    """Watches whose query was made of the identity or its tracks: id -> name."""
-    ids = {track.id for track in tracks}
-    rows = connection.execute(select(Watch.id, Watch.name, Watch.details).order_by(Watch.id))
-    return {
-        number: name
-        for number, name, details in rows
-        if details.get("identity") == identity or ids & set(details.get("tracks") or ())
-    }
 
 
 def _recordings(
@@ -108,39 +81,6 @@ def _recordings(
             found[path] = (track.camera, min(known[1], first), max(known[2], last))
     for path, (camera, first, last) in found.items():
         yield Remain("recording", str(media / path), camera, first, last)
-
-
-def _pictures(
-    connection: Connection, tracks: Sequence[DoomedTrack], media: Path
-) -> Iterator[Remain]:
-    """Crops of other people in which the person may be seen as well."""
-    doomed = {track.id for track in tracks}
-    told: set[str] = set()
-    other = aliased(Track)
-    for track in tracks:
-        rows = (
-            select(ExemplarCrop.path, ExemplarCrop.time, ExemplarCrop.track)
-            .join(other, other.id == ExemplarCrop.track)
-            .join(TrackBox, (TrackBox.track == track.id) & (TrackBox.frame == ExemplarCrop.frame))
-            .where(
-                other.run == track.run,
-                other.camera == track.camera,
-                other.start <= track.end,
-                other.end >= track.start,
-                _overlap(TrackBox.left, TrackBox.width, ExemplarCrop.left, ExemplarCrop.width),
-                _overlap(TrackBox.top, TrackBox.height, ExemplarCrop.top, ExemplarCrop.height),
-            )
-            .order_by(ExemplarCrop.path)
-        )
-        for path, moment, of in connection.execute(rows):
-            if of not in doomed and path not in told:
-                told.add(path)
-                yield Remain("picture", str(media / path), track.camera, moment, moment)
-
-
-def _overlap(first: Any, length: Any, other: Any, other_length: Any) -> Any:
-    pad = other_length * _PAD
-    return (first < other + other_length + pad) & (first + length > other - pad)
 
 
 def _clips(connection: Connection, tracks: Sequence[DoomedTrack]) -> Iterator[Remain]:
@@ -164,38 +104,57 @@ def _shows(
 
 
 def _trail(
-    connection: Connection, identity: int, tracks: Sequence[DoomedTrack]
+    connection: Connection,
+    names: Collection[int],
+    tracks: Sequence[DoomedTrack],
+    runs: Collection[int],
 ) -> Iterator[Remain]:
     """Exports that the audit trail knows of, and how often it names the identity."""
-    named = {("identity", identity), *(("track", track.id) for track in tracks)}
-    cases = set(_cases(connection, identity, tracks))
-    runs = {("run", run) for run in {track.run for track in tracks}}
+    own = {("track", track.id) for track in tracks}
+    named = own | {("identity", name) for name in names}
+    # What was exported of an identity that had one of the tracks at some time may show it.
+    ever = {*names, *_ever(connection, tracks)}
+    shown = own | {("identity", name) for name in ever}
+    cases = set(_cases(connection, ever, tracks))
+    whole = {("run", run) for run in runs}
     entries = select(*AuditEntry.__table__.columns).order_by(AuditEntry.id)
-    if len(named) <= _MOST_NAMED:  # the database throws out what cannot name them
+    if len(shown) <= _MOST_NAMED:  # the database throws out what cannot name them
         exports = AuditEntry.action == "export"
-        entries = entries.where(exports | _holds({number for _, number in named}))
+        entries = entries.where(exports | _holds({number for _, number in shown}))
     mentions = 0
     for row in connection.execute(entries):
         said = set(_said(row.subject, row.details))
-        if named & said:
-            mentions += 1
-            if row.action == "case":  # what a case once held may be in an export of it
-                cases |= {(kind, number) for kind, number in said if kind == "case"}
+        mentions += bool(named & said)
+        if shown & said and row.action == "case":  # it once held it: an export may have it
+            cases |= {(kind, number) for kind, number in said if kind == "case"}
         if row.action != "export":
             continue
         stretch = not said and _shows(tracks, *_stretch(row.details))
-        if stretch or said & (named | cases | runs):
-            what = row.details.get("clip") or row.details.get("file") or "a file"
-            yield Remain(
-                "export",
-                f"{what}: {row.subject}, exported {iso_text(row.time)} by {row.actor}",
-            )
+        if stretch or said & (shown | cases | whole):
+            yield _export(row)
     if mentions:
         yield Remain(
             "audit",
             f"{mentions} entries of the audit trail name the identity or its tracks by number; "
             "what people wrote there stays",
         )
+
+
+def _export(row: AnyRow) -> Remain:
+    """Which file, of what, when and by whom."""
+    found = (row.details.get(key) for key in _FILES)
+    what = next((str(name) for name in found if name), "a file")
+    when = iso_text(row.time)
+    return Remain("export", f"{what}: {row.subject}, exported {when} by {row.actor}")
+
+
+def _ever(connection: Connection, tracks: Sequence[DoomedTrack]) -> set[int]:
+    """Identities that the tracks had at any time."""
+    found: set[int] = set()
+    for some in chunks([track.id for track in tracks]):
+        rows = select(LedgerEntry.identity).where(LedgerEntry.track.in_(some)).distinct()
+        found |= set(connection.execute(rows).scalars())
+    return found
 
 
 def _holds(numbers: Iterable[int]) -> ColumnElement[bool]:
@@ -210,14 +169,14 @@ def _holds(numbers: Iterable[int]) -> ColumnElement[bool]:
 
 
 def _cases(
-    connection: Connection, identity: int, tracks: Sequence[DoomedTrack]
+    connection: Connection, names: Collection[int], tracks: Sequence[DoomedTrack]
 ) -> Iterator[tuple[str, int]]:
-    """Cases that hold the identity, a track of it, or footage of its time."""
+    """Cases that hold one of the identities, a track of it, or footage of its time."""
     ids = {track.id for track in tracks}
     rows = select(*CaseItem.__table__.columns).order_by(CaseItem.id)
     for row in connection.execute(rows):
         clip = row.kind == "clip" and _shows(tracks, {row.camera}, row.start, row.end)
-        if clip or row.identity == identity or row.track in ids:
+        if clip or row.identity in names or row.track in ids:
             yield "case", row.case
 
 
@@ -251,12 +210,3 @@ def _running(connection: Connection) -> Iterator[Remain]:
     rows = select(Run.id).where(Run.status == "running").order_by(Run.id)
     for run in connection.execute(rows).scalars():
         yield Remain("running", f"run {run} goes on: it may see the person again")
-
-
-def doomed_tracks(connection: Connection, ids: Sequence[int]) -> list[DoomedTrack]:
-    """Tracks by id."""
-    found = []
-    for some in chunks(ids):
-        rows = select(Track.id, Track.run, Track.camera, Track.start, Track.end)
-        found += [DoomedTrack(*row) for row in connection.execute(rows.where(Track.id.in_(some)))]
-    return sorted(found, key=lambda track: track.id)

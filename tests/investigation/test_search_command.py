@@ -14,6 +14,7 @@ import pytest
 import run_pipeline
 from reid.explain.explanation import Explainer
 from storage import audit
+from storage.erasure.erase import survey
 from storage.queries import StoreReader
 from storage.store import Store
 from tests.investigation.lookalikes import BEGINS, FPS, PEOPLE, Filmed, fill, portrait
@@ -146,6 +147,27 @@ def test_track_and_identity_and_parts(command: Command, films: list[Filmed], sit
         identity = next(t.identity for t in reader.tracks() if t.id == own.track)
     code, out, _ = command("--identity", identity, "--json", "--top", 1)
     assert code == 0 and json.loads(out)[0]["track"] == film(films, 16, "left").track
+
+
+def test_evidence_is_an_export_that_an_erasure_finds(
+    command: Command, films: list[Filmed], site: str, tmp_path: Path
+) -> None:
+    """The pictures lay in a folder that nothing knew of."""
+    folder = tmp_path / "evidence"
+    own, late = films[0].track, ("--from", "2030-01-01T00:00:00Z")
+    assert command("--track", own, *late, "--evidence", folder)[0] == 0
+    code, out, _ = command("--track", own, "--top", 1, "--evidence", folder, "--json")
+    assert code == 0
+    (hit,) = json.loads(out)
+    with StoreReader.open(site) as reader:
+        (entry,) = audit.entries(reader, action="export")
+        assert entry.subject == f"track {own}"
+        assert entry.details == {"evidence": str(folder), "tracks": [hit["track"]]}
+        for track in (own, hit["track"]):  # the query is drawn beside the hit
+            identity = next(row.identity for row in reader.tracks() if row.id == track)
+            assert identity is not None
+            (export,) = (r for r in survey(reader, identity).remains if r.kind == "export")
+            assert export.what.startswith(f"{folder}: track {own}, exported ")
 
 
 def test_the_table_never_says_is(command: Command, films: list[Filmed], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import run_pipeline
 from storage.audit import entries
 from storage.queries import StoreReader
 from storage.store import Store
-from tests.storage.samples import CAMERAS, decision, exemplar, points, tracklet
+from storage.watches.edit import NewWatch, add_watch
+from tests.storage.samples import CAMERAS, D, K, decision, embedding, exemplar, points, tracklet
 
 
 @pytest.fixture
@@ -130,3 +132,17 @@ def test_erase_asks_first(
     assert ("identity 1 is erased" in out) == (answer == "y")
     with StoreReader.open(filled) as reader:
         assert [track.id for track in reader.tracks()] == left
+
+
+def test_erase_a_watch(filled: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open(filled) as store:
+        store.register_model("model-a", K, D, {})
+        query = NewWatch("child", "anna", "x", time.time() + 3600, embedding(), photos=("c.jpg",))
+        add_watch(store, query)
+    words = ("erase", "--watch", "1", "--store", filled)
+    crosscam(*words, "--yes", expect=2)
+    assert "--reason is missing" in capsys.readouterr().err
+    crosscam(*words, "--yes", "--reason", "found")
+    assert capsys.readouterr().out == "watch 1 is erased: 0 alerts, 1 watches, 0 files\n"
+    crosscam(*words, "--yes", "--reason", "found", expect=2)
+    assert "has no watch 1" in capsys.readouterr().err

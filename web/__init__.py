@@ -43,6 +43,6 @@ Conventions:
 - A picture or clip is asked for by its row's id, never by a path, and never cached.
 - Pages' routers: `APIRouter(include_in_schema=False)`. Programs' routes stand under /api/v1, have
   models for their answers and bring a token in place of a cookie; the same types give the role.
-- Times are UTC seconds inside; `| moment` and the macro `time` show them, `| iso` is for programs;
-  `web.times.utc_seconds` and `check_order` read them.
+- Times are UTC seconds inside; `| moment` and the macro `time` show them by the site's clock, with
+  `| zone` beside; `| iso` is for programs; `web.times.utc_seconds` and `check_order` read them.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from storage.accounts.keys import SignedIn
 from web.access import API, SAFE, Visitor
 from web.desk import Desk
 from web.settings import WebSettings
+from web.times import zone
 
 STATIC = "/static/"
 STRANGERS_BODY = 64 * 1024  # bytes: a sign-in form is small
@@ -99,6 +101,7 @@ class Gate:
                 400, "this server does not go by that name; see `crosscam serve --allowed-host`"
             )
         path = request.url.path
+        zone.set(UTC if path.startswith(API) else self._desk.settings.time_zone)
         if path.startswith(STATIC):
             return 0
         if request.method not in SAFE:

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse
 from storage.accounts.accounts import Role
 from web.access import desk_of, visitor_of
 from web.static import static_url
+from web.times import local, zone
 from web.words import told
 
 _PICTURES = re.compile(r'src="(/pictures/\d+|/watches/\d+/picture)["?]')
@@ -80,11 +81,16 @@ def page(
 
 
 def moment(seconds: float | None, *, subsecond: bool = False) -> str:
-    """UTC seconds for people: `2026-01-31 12:00:00`."""
+    """UTC seconds for people, by the request's zone: `2026-01-31 12:00:00`."""
     if seconds is None:
         return "–"
-    when = datetime.fromtimestamp(seconds, UTC)
-    return when.isoformat(" ", "milliseconds" if subsecond else "seconds").split("+")[0]
+    when = local(seconds).replace(tzinfo=None)
+    return when.isoformat(" ", "milliseconds" if subsecond else "seconds")
+
+
+def zone_at(seconds: float) -> str:
+    """The zone of `moment`, for people: `UTC`, `CEST`."""
+    return local(seconds).tzname() or ""
 
 
 def clock(seconds: float, now: float) -> str:
@@ -131,7 +137,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(moment=moment, clock=clock, iso=iso, span=span, plain=plain)
     environment.filters.update(decision=told, typed=typed)
-    environment.globals.update(static=static_url, Role=Role)
+    environment.filters.update(zone=zone_at)
+    environment.globals.update(static=static_url, Role=Role, zone=lambda: str(zone.get()))
     return environment
 
 

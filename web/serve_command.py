@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A store URL may hold a password, which a command line would show to every user of the machine.
 STORE_VARIABLE = "CROSSCAM_STORE"
+ZONE_VARIABLE = "CROSSCAM_TIME_ZONE"
 FIRST_USER = "admin"
 
 EPILOG = """examples:
@@ -60,6 +61,13 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default=[],
         metavar="NAME",
         help="a further name by which browsers may call this server (again for each)",
+    )
+    parser.add_argument(
+        "--time-zone",
+        default=os.environ.get(ZONE_VARIABLE, "UTC"),
+        metavar="NAME",
+        help=f"of the times on the pages, such as Europe/Berlin (default: ${ZONE_VARIABLE}, else "
+        "UTC)",
     )
     parser.add_argument(
         "--weights", default="default", help="model of the searches: default, or a file"
@@ -105,6 +113,7 @@ def serve(options: argparse.Namespace) -> int:
             port=options.port,
             base_url=options.base_url,
             allowed_hosts=tuple(options.allowed_host),
+            time_zone=options.time_zone,
             weights=options.weights,
             detector=options.detector,
             device=options.device,

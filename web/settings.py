@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from pydantic import Field
 
 from reid.settings import StrictModel
@@ -31,6 +33,12 @@ class WebSettings(StrictModel):
         title="Host names",
         description="Names by which this server may be called, beside localhost, its own address "
         "and that of `base_url`; numeric addresses are always allowed.",
+    )
+    time_zone: ZoneInfo = Field(
+        default=ZoneInfo("UTC"),
+        title="Time zone",
+        description="In which pages show and take times, by its IANA name (`Europe/Berlin`). "
+        "Programs, exports and the command line stay with UTC.",
     )
     session_idle: float = Field(
         default=3600,

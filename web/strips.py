@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from investigation.replay.itinerary import Itinerary
 from web.pages import moment, span
+from web.times import local
 
 WIDTH = 1000.0
 NAMES = 150.0  # units at the left, for the cameras' names
@@ -108,8 +109,10 @@ def strip(itinerary: Itinerary) -> Strip:
 
 def _ticks(start: float, end: float, x: Callable[[float], float]) -> tuple[Tick, ...]:
     step = next((s for s in STEPS if (end - start) / s <= MOST_TICKS), STEPS[-1])
-    first = math.ceil(start / step)
-    moments = [n * step for n in range(first, math.floor(end / step) + 1)]
+    offset = local(start).utcoffset()
+    ahead = 0.0 if offset is None else offset.total_seconds()  # days begin at the site's midnight
+    first = math.ceil((start + ahead) / step)
+    moments = [n * step - ahead for n in range(first, math.floor((end + ahead) / step) + 1)]
     day = end - start > 86400
     texts = [moment(m)[:16] if day else moment(m)[11:] for m in moments]
     return tuple(Tick(x(m), text) for m, text in zip(moments, texts, strict=True))

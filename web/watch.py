@@ -24,6 +24,7 @@ from storage.watches.rows import WatchRow, watches
 from web.access import Visitor
 from web.room import SearchRoom
 from web.searching import again
+from web.times import with_offset
 from web.words import one_line
 
 # Whom a server on the inside of a network posts to is chosen by whoever may add a watch. These
@@ -116,7 +117,7 @@ def make(who: Visitor, query: Query, wishes: WatchWishes) -> int:
         name=one_line(wishes.name),
         actor=who.name,
         reason=one_line(wishes.reason),
-        expires=expiry(wishes.expires),
+        expires=expiry(with_offset(wishes.expires, last=True)),
         level=wishes.level,
         cameras=sorted(cameras or ()),
         targets=read_targets(check_notify(wishes.notify)),

@@ -311,10 +311,20 @@
   const screens = [...player.querySelectorAll(".screen")].map((figure, i) => new Screen(figure, plan.cameras[i]));
   const draw = () => screens.forEach((screen) => screen.draw());
 
+  // A moment by the site's clock: 2026-01-31 13:00:00.0 CET.
+  const wall = new Intl.DateTimeFormat("en-GB", {
+    timeZone: player.dataset.zone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit",
+    hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1, timeZoneName: "short",
+  });
+  const said = (t) => {
+    const part = Object.fromEntries(wall.formatToParts(new Date(t * 1000)).map((p) => [p.type, p.value]));
+    const day = `${part.year}-${part.month}-${part.day}`;
+    return `${day} ${part.hour}:${part.minute}:${part.second}.${part.fractionalSecond} ${part.timeZoneName}`;
+  };
+
   const tell = () => {
     at.value = now - plan.start;
-    const text = new Date(now * 1000).toISOString();
-    clock.textContent = `${text.slice(0, 10)} ${text.slice(11, 21)} UTC`;
+    clock.textContent = said(now);
     at.setAttribute("aria-valuetext", clock.textContent);
     toggle.textContent = playing ? "Pause" : "Play";
   };

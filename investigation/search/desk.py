@@ -16,12 +16,12 @@ from investigation.search.gallery import StoreGallery
 from investigation.search.hits import Crowd, Hit, make_hit
 from investigation.search.photos import Person, find_people
 from investigation.search.queries import Query, from_identity, from_people, from_track
+from investigation.search.ruled_out import ruled_out
 from investigation.search.strangers import SiteStrangers, measure
 from reid.errors import ConfigError, FingerprintMismatch
 from reid.explain.explanation import Explainer, ImageEvidence, PairEvidence, pair_evidence
 from reid.records import PartEmbeddings
 from storage.audit import Audit
-from storage.decisions.standing import rejected
 from storage.models import iso_text
 from storage.queries import StoreReader
 from storage.sightings import tracks_by_id
@@ -142,7 +142,7 @@ class SearchDesk:
 
         Eq. 2 chooses among all that pass the filters, Eq. 15 puts in order the first n, which are
         the model's own number (`model.top_n`) or as many as are asked for. The query's own tracks
-        are no hits, nor is what people ruled out (see `storage.decisions.standing`).
+        are no hits, nor is what people ruled out (see `investigation.search.ruled_out`).
 
         Args:
             query: whom to search for.
@@ -160,7 +160,7 @@ class SearchDesk:
         gallery = self._follow()
         if gallery is None:
             return []
-        left_out = query.tracks | self._ruled_out(query)
+        left_out = query.tracks | ruled_out(self.reader, query.tracks)
         found = gallery.search(probe, top, filters, left_out=left_out)[0]
         chosen = [match.track for match in found]
         here = None if self.model.chance is None else self._site(len(gallery))
@@ -171,18 +171,6 @@ class SearchDesk:
         return tuple(
             m.fingerprint for m in self.reader.models() if m.fingerprint != self.fingerprint
         )
-
-    def _ruled_out(self, query: Query) -> set[int]:
-        """Tracks that people said are not the query's identity, and those of identities that they
-        said its own tracks are not.
-        """
-        if not query.identities:
-            return set()
-        pairs = rejected(self.reader)
-        tracks = {track for track, identity in pairs if identity in query.identities}
-        for other in {identity for track, identity in pairs if track in query.tracks}:
-            tracks.update(row.id for row in self.reader.tracks(identity=other))
-        return tracks
 
     def _site(self, size: int) -> SiteStrangers | None:
         """The strangers of the site, measured again when the gallery has grown by a quarter."""

@@ -59,7 +59,7 @@ class Query:
         weights: how far each part is trusted, 0..1, from the top; None: each fully.
         pictures: the best first; empty if the stored pictures are gone.
         tracks: the query's own tracks, which are no hits.
-        identities: whose they are; a person's rejection of a track for them is respected.
+        identities: whose they were when the query was made.
     """
 
     subject: str

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from investigation.search.hits import HitVerdict, make_hit
+from investigation.search.ruled_out import ruled_out
 from investigation.search.yardstick import Yardstick, near
 from reid.explain.explanation import pair_evidence
 from reid.records import PartEmbeddings
 from storage import vectors
 from storage.accounts.accounts import visible_now
-from storage.decisions.standing import rejected
 from storage.sightings import tracks_by_id
 from storage.store import Store
 from storage.vectors import VectorBlock
@@ -189,13 +189,11 @@ class Watcher:
             return []
         rows = {row.id: row for row in tracks_by_id(self._reader, tracks)}
         best = self._reader.best_exemplars(tracks)
-        ruled_out = rejected(self._reader) if probe.watch.identity is not None else frozenset()
+        others = ruled_out(self._reader, probe.watch.tracks)
         hits: list[NewAlert] = []
         for i, track in enumerate(map(int, stored.tracks)):
-            if track not in rows:
-                continue  # erased since
-            if (track, probe.watch.identity) in ruled_out:
-                continue  # a person said that it is somebody else
+            if track not in rows or track in others:
+                continue  # erased since, or a person said that it is somebody else
             pair = pair_evidence(
                 probe.embedding,
                 stored.embeddings[i],

@@ -256,6 +256,62 @@ def test_reruns_and_what_people_ruled_out_raise_nothing(site: Site) -> None:
     assert site.tracks(watch) == [3]
 
 
+def linked(site: Site, *tracks: int) -> None:
+    """Each track an identity of its own number."""
+    for track in tracks:
+        assert site.store.identity_allocator().next_id() == track
+        site.store.link(site.run, decision(track, track))
+    site.store.flush()
+
+
+def test_a_rejection_for_the_identity_that_the_watched_one_went_into_counts(site: Site) -> None:
+    """A watch kept to the name of its identity: after a merge, what was rejected raised alerts."""
+    site.see(1, embedding(1))
+    site.see(2, embedding(5))
+    site.see(3, like(1, 3.0, 3))
+    linked(site, 1, 2, 3)
+    watch = site.watch(embedding(1), tracks=(1,), identity=1, level="possible")
+    site.watcher().check()
+    assert site.tracks(watch) == []
+    decisions = Decisions(site.store)
+    decisions.merge(2, 1, "bob", "the same coat")
+    decisions.reject(3, 2, "bob", "another coat")
+    site.see(3, like(1, 0.1, 3))
+    site.see(4, like(1, 0.1, 4))
+    site.watcher().check()
+    assert site.tracks(watch) == [4]
+
+
+def test_what_the_watched_track_was_rejected_for_raises_nothing(site: Site) -> None:
+    """The other way round: the watch's own track is not identity 3, so its tracks are not ours."""
+    site.see(1, embedding(1))
+    site.see(2, like(1, 3.0, 2))
+    linked(site, 1, 2)
+    watch = site.watch(embedding(1), tracks=(1,), identity=1, level="possible")
+    site.watcher().check()
+    Decisions(site.store).reject(1, 2, "bob", "another coat")
+    site.see(2, like(1, 0.1, 2))
+    site.see(3, like(1, 0.1, 3))
+    site.watcher().check()
+    assert site.tracks(watch) == [3]
+
+
+def test_a_track_that_was_split_off_does_not_silence_the_watch(site: Site) -> None:
+    """Of the query's two tracks one was somebody else's: the person's own go on to alert."""
+    for track in (1, 2, 3):
+        site.see(track, like(1, 0.1, track))
+    person = site.store.identity_allocator().next_id()
+    for track in (1, 2):
+        site.store.link(site.run, decision(track, person, "create" if track == 1 else "link"))
+    site.store.flush()
+    watch = site.watch(embedding(1), tracks=(1, 2), identity=person)
+    Decisions(site.store).split(person, [2], "bob", "another coat")
+    site.store.link(site.run, decision(3, person, "link"))
+    site.store.flush()
+    site.watcher().check()
+    assert site.tracks(watch) == [3]
+
+
 def test_too_little_in_common_raises_nothing(site: Site) -> None:
     upper = np.array([[1, 1, 1, 0, 0, 0]], np.float32)
     site.see(1, replace(embedding(1), quality=1 - upper))

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,8 @@ class Jobs:
             folder.mkdir(mode=0o700)
             job = Job(key, owner, title, name, folder, details=details or {})
             self._jobs[key] = job
-            self._pool.submit(self._run, job, work)
+            # With the request's context: whose token asked is written into the audit trail.
+            self._pool.submit(copy_context().run, self._run, job, work)
         return job
 
     def find(self, key: str, owner: str, cameras: Collection[str] | None) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import zipfile
 
 from tests.web.conftest import text_of
@@ -45,3 +46,17 @@ def test_a_file_is_not_handed_out_once_its_cameras_are_taken_away(own_people: Pe
         assert eve.get(address).status_code == 404
     for address in (api, f"{api}/file"):
         assert program.get(address).status_code == 404
+
+
+def test_an_export_by_a_token_says_so(own_people: People) -> None:
+    ivan, program = own_people.browse("ivan"), own_people.program("ivan")
+    opened(ivan)
+    ivan.send("/cases/add", {"case": "1", "track": 1})
+    asked = program.post("/api/v1/cases/1/export", json={"reason": "x"})
+    assert asked.status_code == 202, asked.text
+    end = time.monotonic() + 60
+    while program.get(f"/api/v1/jobs/{asked.json()['job']}").json()["state"] != "ready":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    (row,) = own_people.audit("export")
+    assert "token" in str(row.details.get("through")), row.details

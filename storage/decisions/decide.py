@@ -7,9 +7,9 @@ a running matcher follows at its next decision (`storage/decisions/news.py`).
 - An identity may span runs: the person who came back the next day is one identity, whose tracks
   stay those of their runs. A re-run is the same footage seen twice, so its tracks never mix with
   those of another run.
-- An undo puts each track back to where it was before; where that identity went into another by a
-  later merge, to that one. It is refused while a later decision about the same tracks stands, and
-  is itself not undone: decide again instead.
+- An undo puts each track that the decision moved back to where it was before, by the name that has
+  now (`storage/decisions/undoing.py`); a track that it did not move stays. It is refused while a
+  later decision about the same tracks stands, and is itself not undone: decide again instead.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from reid.errors import StoreError
 from storage.allocator import take_id
 from storage.audit import Audit, record
+from storage.decisions.entries import carried_on, ledger_entry
 from storage.decisions.precision import precision
 from storage.decisions.rows import DecisionRow, decisions, rows_of
-from storage.decisions.standing import UNDONE, current_identities, merges, name_now, rejected
+from storage.decisions.standing import current_identities, merges, name_now, rejected
+from storage.decisions.undoing import Step, merge_reason, undoable, ways_back
 from storage.desk_models import Decision, Tombstone
 from storage.models import Identity, LedgerEntry, Run, Track, to_microsecond
 from storage.selects import chunks
@@ -46,10 +48,23 @@ class _Held:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
-    """What a decision does: each track's next identity and ledger candidate, in words."""
+class _Move:
+    """A row to be written: a track's next identity and ledger candidate.
 
-    moves: Sequence[tuple[_Held, int, int | None]]
+    `merge`: the earlier merge whose row this is (an undo's track follows it); None: the decision's.
+    """
+
+    held: _Held
+    identity: int
+    candidate: int | None
+    merge: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a decision does: each track's next identity, in words."""
+
+    moves: Sequence[_Move]
     subject: str
     words: str
     undoes: int | None = None
@@ -74,7 +89,7 @@ class Decisions:
             there = self._members(connection, identity)
             self._check_runs(connection, [held, *there])
             before = held.identity if held.identity != identity else None
-            return _Change([(held, identity, before)], f"track {track}", "confirmed")
+            return _Change([_Move(held, identity, before)], f"track {track}", "confirmed")
 
         return self._decide("confirm", plan, actor, reason, address)
 
@@ -94,7 +109,7 @@ class Decisions:
             own = held.identity
             if own is None or own == identity:
                 own = _found_identity(connection, held)
-            return _Change([(held, own, identity)], f"track {track}", "rejected")
+            return _Change([_Move(held, own, identity)], f"track {track}", "rejected")
 
         return self._decide("reject", plan, actor, reason, address)
 
@@ -108,7 +123,7 @@ class Decisions:
                 raise StoreError(f"identity {keep} cannot be merged with itself")
             there, moving = self._members(connection, keep), self._members(connection, other)
             self._check_runs(connection, [*there, *moving])
-            moves = [(held, keep, other) for held in moving]
+            moves = [_Move(held, keep, other) for held in moving]
             return _Change(moves, f"identity {keep}", f"identity {other} merged into {keep}")
 
         return self._decide("merge", plan, actor, reason, address)
@@ -140,7 +155,7 @@ class Decisions:
                     f"{', '.join(map(str, leaving))}: a split leaves at least one behind"
                 )
             new = _found_identity(connection, there[leaving[0]])
-            moves = [(there[track], new, identity) for track in leaving]
+            moves = [_Move(there[track], new, identity) for track in leaving]
             return _Change(moves, f"identity {identity}", "split off")
 
         return self._decide("split", plan, actor, reason, address)
@@ -148,59 +163,24 @@ class Decisions:
     def undo(
         self, decision: int, actor: str, reason: str, *, address: str | None = None
     ) -> DecisionRow:
-        """Take a decision back: its tracks return to where they were before it.
+        """Take a decision back: the tracks that it moved return to where they were before it.
 
-        A track that nobody had decided about before gets an identity of its own.
+        They follow where that identity went since, and undoing a merge that they followed takes
+        them along. A track that nobody had decided about before gets an identity of its own.
         """
 
         def plan(connection: Connection) -> _Change:
-            found = self._undoable(connection, decision)
-            moves = []
-            for held in self._held(connection, found.tracks):
-                before = _before(connection, held.track, decision)
-                if before is None:
-                    before = _found_identity(connection, held)
-                moves.append((held, before, held.identity if held.identity != before else None))
+            found = undoable(connection, self._store.url, decision)
+            there = self._held(connection, found.tracks)
+            now = {held.track: held.identity for held in there if held.identity is not None}
+            back = ways_back(connection, decision, now)
+            moves = [move for held in there for move in _way(connection, held, back[held.track])]
             words = f"decision {decision} ({found.action}) undone"
             return _Change(moves, f"decision {decision}", words, undoes=decision)
 
         return self._decide("undo", plan, actor, reason, address)
 
     # ---- what a decision may rest on -----------------------------------------------------------
-
-    def _undoable(self, connection: Connection, decision: int) -> DecisionRow:
-        known = rows_of(connection, [decision])
-        if not known:
-            raise StoreError(f"store {self._store.url} has no decision {decision}")
-        found = known[0]
-        why = f"decision {decision} cannot be undone: "
-        if found.action == "undo":
-            raise StoreError(
-                f"{why}it is itself the undo of decision {found.undoes}; decide again instead"
-            )
-        if found.undone_by is not None:
-            raise StoreError(f"{why}decision {found.undone_by} did so already")
-        if not found.tracks:
-            raise StoreError(f"{why}its tracks were erased")
-        for some in chunks(found.tracks):
-            later = (
-                select(Decision.id, Decision.action, Decision.actor, LedgerEntry.track)
-                .join(LedgerEntry, LedgerEntry.decision == Decision.id)
-                .where(
-                    LedgerEntry.track.in_(some),
-                    Decision.id > decision,
-                    Decision.action != "undo",
-                    Decision.id.not_in(UNDONE),
-                )
-                .order_by(Decision.id.desc())
-            )
-            row = connection.execute(later).first()
-            if row is not None:
-                raise StoreError(
-                    f"{why}decision {row.id} ({row.action}, by {row.actor}) came later and "
-                    f"concerns track {row.track} as well; undo that one first"
-                )
-        return found
 
     def _held(self, connection: Connection, tracks: Sequence[int]) -> list[_Held]:
         """Tracks that must exist, in the order given."""
@@ -272,12 +252,9 @@ class Decisions:
             added = insert(Decision).values(row).returning(Decision.id)
             decision = int(connection.execute(added).scalar_one())
             words = f"{change.words}: {reason}"
-            entries = [
-                ledger_entry(held.track, identity, candidate, held.end)
-                | {"written": moment, "action": action, "reason": words, "actor": actor}
-                | {"decision": decision}
-                for held, identity, candidate in change.moves
-            ]
+            own = {"written": moment, "action": action, "reason": words, "actor": actor}
+            own |= {"decision": decision}
+            entries = [_entry(connection, move, own) for move in change.moves]
             connection.execute(insert(LedgerEntry), entries)
             made = rows_of(connection, [decision])[0]
             details = {"decision": decision, "action": action, "tracks": list(made.tracks)}
@@ -289,20 +266,6 @@ class Decisions:
         return self._store.write(write)
 
 
-def ledger_entry(track: int, identity: int, candidate: int | None, end: float) -> dict[str, Any]:
-    """The columns of a person's ledger row that say who went where; nothing was measured."""
-    return {
-        "track": track,
-        "identity": identity,
-        "candidate": candidate,
-        "time": end,
-        "distance": None,
-        "runner_up": None,
-        "support": None,
-        "threshold": None,
-    }
-
-
 def _found_identity(connection: Connection, first: _Held) -> int:
     """A new identity, for this track first."""
     identity = take_id(connection, "identity")
@@ -311,18 +274,28 @@ def _found_identity(connection: Connection, first: _Held) -> int:
     return identity
 
 
-def _before(connection: Connection, track: int, decision: int) -> int | None:
-    """A track's identity before a decision, by the name it has now."""
-    own = select(func.min(LedgerEntry.id)).where(
-        LedgerEntry.decision == decision, LedgerEntry.track == track
+def _way(connection: Connection, held: _Held, back: Sequence[Step]) -> list[_Move]:
+    """The rows that take one track back; to an identity of its own if it had none before."""
+    steps = back or (Step(_found_identity(connection, held)),)
+    moves, before = [], held.identity
+    for step in steps:
+        candidate = before if before != step.identity else None
+        moves.append(_Move(held, step.identity, candidate, step.merge))
+        before = step.identity
+    return moves
+
+
+def _entry(connection: Connection, move: _Move, own: dict[str, Any]) -> dict[str, Any]:
+    """The row of a move; `own`: what all rows of the decision itself have in common."""
+    held = move.held
+    if move.merge is None:
+        return ledger_entry(held.track, move.identity, move.candidate, held.end) | own
+    return carried_on(
+        held.track,
+        move.identity,
+        move.candidate,
+        held.end,
+        action="merge",
+        reason=merge_reason(connection, move.merge),
+        decision=move.merge,
     )
-    earlier = (
-        select(LedgerEntry.identity)
-        .where(LedgerEntry.track == track, LedgerEntry.id < own.scalar_subquery())
-        .order_by(LedgerEntry.id.desc())
-        .limit(1)
-    )
-    identity = connection.execute(earlier).scalar()
-    if identity is None:
-        return None
-    return name_now(identity, merges(connection, after=decision))

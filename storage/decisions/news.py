@@ -9,22 +9,20 @@ row, which belongs to the person's decision (and goes with it when that is undon
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, insert, select
 
-from storage.decisions.decide import ledger_entry
+from storage.decisions.entries import carried_on
 from storage.decisions.standing import UNDONE, current_identities, standing
 from storage.desk_models import Decision
-from storage.models import LedgerEntry, Track, to_microsecond
+from storage.models import LedgerEntry, Track
 from storage.selects import CURRENT, chunks
 from storage.store import Store
 from trackers.records import Rulings
 
 log = logging.getLogger(__name__)
 
-FOLLOWS = "crosscam"  # the actor of rows that only carry a person's decision on
 _NAMES = ("track", "identity", "candidate", "time", "action", "reason", "decision")
 _WORD = tuple(getattr(LedgerEntry, name) for name in _NAMES)
 
@@ -93,14 +91,21 @@ class DecisionNews:
 
     def _moved(self, connection: Connection) -> dict[int, int]:
         """The run's tracks that people put somewhere since; theirs is the last word."""
-        rows = (
-            select(*_WORD)
+        fresh = (
+            select(LedgerEntry.track)
             .join(Track, Track.id == LedgerEntry.track)
-            # Sums keep SQLite from going through all the run's tracks, or all the ledger.
+            # A sum keeps SQLite from going through all the run's tracks.
             .where(LedgerEntry.decision > self._seen, Track.run + 0 == self._run)
-            .order_by(LedgerEntry.id + 0)
         )
-        last = {row.track: _Word(*row) for row in connection.execute(rows)}
+        touched = sorted(set(connection.execute(fresh).scalars()))
+        last: dict[int, _Word] = {}
+        for some in chunks(touched):
+            # Of any decision: an undo's track may follow a merge that was heard of before.
+            rows = select(*_WORD).where(
+                LedgerEntry.track.in_(some), LedgerEntry.decision.is_not(None)
+            )
+            found = connection.execute(rows.order_by(LedgerEntry.id))
+            last.update((row.track, _Word(*row)) for row in found)
         for some in chunks(sorted(last)):
             newest = select(func.max(LedgerEntry.id)).where(LedgerEntry.track.in_(some))
             late = select(LedgerEntry.track).where(
@@ -138,11 +143,13 @@ class DecisionNews:
 
 def _carry_on(connection: Connection, row: _Word) -> None:
     log.info("track %d follows decision %d to identity %d", row.track, row.decision, row.identity)
-    entry = ledger_entry(row.track, row.identity, row.candidate, row.time) | {
-        "written": to_microsecond(time.time()),
-        "action": row.action,
-        "reason": f"follows decision {row.decision}: {row.reason}",
-        "actor": FOLLOWS,
-        "decision": row.decision,
-    }
+    entry = carried_on(
+        row.track,
+        row.identity,
+        row.candidate,
+        row.time,
+        action=row.action,
+        reason=row.reason,
+        decision=row.decision,
+    )
     connection.execute(insert(LedgerEntry).values(entry))

@@ -92,6 +92,11 @@ def name_now(identity: int, merged: Mapping[int, int]) -> int:
 
 def merges(connection: Connection, after: int = 0) -> dict[int, int]:
     """People's merges that stand, of decisions above `after`: the other -> the one kept."""
+    return {other: kept for other, (kept, _) in standing_merges(connection, after).items()}
+
+
+def standing_merges(connection: Connection, after: int = 0) -> dict[int, tuple[int, int]]:
+    """As `merges`, with the decision: the other -> (the one kept, the decision)."""
     rows = (
         select(LedgerEntry.decision, LedgerEntry.candidate, LedgerEntry.identity)
         .distinct()
@@ -104,8 +109,11 @@ def merges(connection: Connection, after: int = 0) -> dict[int, int]:
         )
         .order_by(LedgerEntry.decision)
     )
-    found = connection.execute(rows)
-    return {other: kept for _, other, kept in found if other is not None}
+    return {
+        other: (kept, decision)
+        for decision, other, kept in connection.execute(rows)
+        if other is not None and decision is not None
+    }
 
 
 def current_identities(connection: Connection, tracks: Iterable[int]) -> dict[int, int]:

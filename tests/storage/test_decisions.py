@@ -158,6 +158,92 @@ def test_undo_follows_a_later_merge_of_the_old_identity(store: Store) -> None:
     assert identities(store)[2] == 2
 
 
+def test_undoing_a_split_and_then_a_later_merge_leaves_no_track_behind(either: Store) -> None:
+    """Track 2 stayed with strangers: the merge's undo did not know it."""
+    desk = person(either)
+    split = desk.split(1, [2], "anna", "x")
+    first = desk.merge(2, 1, "bert", "x")
+    second = desk.merge(3, 2, "carl", "both")
+    undo = desk.undo(split.id, "anna", "x")
+    assert {identities(either)[t] for t in (1, 2, 3, 4, 5, 7)} == {3}
+    rows = either.reader().ledger(2)[-3:]
+    assert [(row.identity, row.candidate, row.decision) for row in rows] == [
+        (1, split.other, undo.id), (2, 1, first.id), (3, 2, second.id),
+    ]  # fmt: skip
+    assert (rows[1].actor, rows[1].action) == ("crosscam", "merge")
+    assert rows[1].reason == f"follows decision {first.id}: identity 1 merged into 2: x"
+    kept = {d.id: d for d in decisions(either.reader())}
+    assert kept[first.id].tracks == (1, 2, 3), "the merge has it now"
+    assert undo.tracks == (2,)
+    desk.undo(second.id, "anna", "x")
+    assert identities(either)[2] == 2
+    desk.undo(first.id, "anna", "x")
+    assert identities(either) == LINKED
+
+
+def moved(store: Store, tracks: tuple[int, ...], identity: int) -> None:
+    """The matcher takes tracks to an identity."""
+    for track in tracks:
+        store.link(1, decision(track, identity, "move"))
+    store.flush()
+
+
+def test_undo_leaves_a_track_that_the_decision_did_not_move(either: Store) -> None:
+    """Undoing the note that 4 is not identity 1 tore it out of where it is with 5."""
+    desk = person(either)
+    note = desk.reject(4, 1, "anna", "x")
+    same = desk.confirm(2, 1, "anna", "x")
+    moved(either, (4, 5), 9)
+    desk.undo(note.id, "anna", "x")
+    desk.undo(same.id, "anna", "x")
+    assert identities(either) == {**LINKED, 4: 9, 5: 9}
+    assert rejected(either.reader()) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("decide", "undone", "rest"),
+    [
+        (lambda d: d.reject(2, 1, "anna", "x"), 2, (1, 3)),
+        (lambda d: d.split(1, [2], "anna", "x"), 2, (1, 3)),
+        (lambda d: d.confirm(5, 1, "anna", "x"), 5, (4,)),
+    ],
+)
+def test_undo_follows_the_old_identity_that_the_matcher_moved(
+    store: Store, decide: Callable[[Decisions], DecisionRow], undone: int, rest: tuple[int, ...]
+) -> None:
+    """The track came back to a number that nobody else has any more."""
+    done = decide(person(store))
+    moved(store, rest, 9)
+    moved(store, rest, 11)
+    person(store).undo(done.id, "anna", "x")
+    assert {identities(store)[track] for track in (undone, *rest)} == {11}
+    assert store.reader().ledger(undone)[-1].decision == 2, "one row: it is the undo's"
+
+
+def test_undo_follows_merges_and_the_matcher_in_turn(store: Store) -> None:
+    desk = person(store)
+    out = desk.reject(2, 1, "anna", "x")
+    moved(store, (1, 3), 9)
+    merge = desk.merge(2, 9, "anna", "x")
+    moved(store, (1, 3, 4, 5), 11)
+    desk.undo(out.id, "anna", "x")
+    assert {identities(store)[track] for track in (1, 2, 3, 4, 5)} == {11}
+    desk.undo(merge.id, "anna", "x")
+    assert identities(store) == {**LINKED, 1: 9, 2: 9, 3: 9, 4: 11, 5: 11}
+
+
+def test_undo_does_not_follow_single_tracks_or_earlier_moves(store: Store) -> None:
+    moved(store, (3,), 2)
+    desk = person(store)
+    out = desk.reject(5, 2, "anna", "x")
+    moved(store, (3,), 9)
+    desk.undo(out.id, "anna", "x")
+    assert identities(store)[5] == 2, "4 is still there"
+    merge = desk.merge(1, 2, "anna", "x")
+    desk.undo(merge.id, "anna", "x")
+    assert {identities(store)[track] for track in (4, 5)} == {2}, "3 left before the merge"
+
+
 def test_undo_of_what_nobody_had_decided(store: Store) -> None:
     desk = person(store)
     done = desk.confirm(6, 1, "anna", "x")

@@ -70,6 +70,19 @@ def test_rejections_name_the_identities_as_they_are_now(store: Store) -> None:
     assert found.apart == found.distinct == frozenset()
 
 
+def test_an_undone_track_follows_a_merge_that_was_heard_before(store: Store) -> None:
+    """The matcher would have put it where nobody is any more."""
+    news, desk = DecisionNews(store, 2), Decisions(store)
+    split = desk.split(1, [2], "anna", "x")
+    merge = desk.merge(4, 1, "anna", "x")
+    hear(news)
+    desk.undo(split.id, "anna", "x")
+    assert hear(news).moved == {2: 4}
+    assert identities(store)[2] == 4
+    desk.undo(merge.id, "anna", "x")
+    assert hear(news).moved == {1: 1, 2: 1, 3: 1}
+
+
 def test_tracks_of_other_runs_are_no_news_of_this_one(store: Store) -> None:
     news = DecisionNews(store, 2)
     Decisions(store).merge(1, 9, "anna", "x")

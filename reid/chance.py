@@ -46,3 +46,13 @@ class Chance:
         (d0, s0), (d1, s1) = self.points[at - 1 : at + 1]
         part = (distance - d0) / (d1 - d0)
         return math.exp(math.log(s0) * (1 - part) + math.log(s1) * part)
+
+    def within(self, share: float) -> float:
+        """The largest distance whose `share` is at most this; 0 if even the nearest is more."""
+        at = bisect.bisect_right(self.points, share, key=lambda point: point[1])
+        if at == 0:
+            return 0.0
+        if at == len(self.points):
+            return self.points[-1][0]
+        (d0, s0), (d1, s1) = self.points[at - 1 : at + 1]
+        return d0 + (d1 - d0) * math.log(share / s0) / math.log(s1 / s0)

@@ -13,18 +13,19 @@ from detectors import Detector, build_detector
 from detectors.settings import DetectorSettings
 from investigation.filters import Filters
 from investigation.search.gallery import StoreGallery
-from investigation.search.hits import Crowd, Hit, make_hit
+from investigation.search.hits import Hit
+from investigation.search.judging import judged
 from investigation.search.photos import Person, find_people
 from investigation.search.queries import Query, from_identity, from_people, from_track
 from investigation.search.ruled_out import ruled_out
-from investigation.search.strangers import SiteStrangers, measure
+from investigation.search.strangers import Site, SiteStrangers
+from investigation.search.yardstick import Yardstick
 from reid.errors import ConfigError, FingerprintMismatch
-from reid.explain.explanation import Explainer, ImageEvidence, PairEvidence, pair_evidence
+from reid.explain.explanation import Explainer, ImageEvidence
 from reid.records import PartEmbeddings
 from storage.audit import Audit
 from storage.models import iso_text
 from storage.queries import StoreReader
-from storage.sightings import tracks_by_id
 
 TOP = 20
 MOST = 200  # hits of one search: more is no list that a person reads
@@ -65,8 +66,7 @@ class SearchDesk:
         self._explainer = model
         self._detector: Detector | None = None
         self._gallery: StoreGallery | None = None
-        self._strangers: SiteStrangers | None = None
-        self._measured = -1  # tracklets in the gallery when the strangers were measured
+        self._site: Site | None = None
 
     # ---- the model -----------------------------------------------------------------------------
 
@@ -86,6 +86,12 @@ class SearchDesk:
     def fingerprint(self) -> str:
         """Of the model at hand."""
         return self.model.fingerprint
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """What the distances of the model at hand mean."""
+        model = self.model
+        return Yardstick(model.fingerprint, model.config.gamma, model.thresholds, model.chance)
 
     @property
     def parts(self) -> int:
@@ -163,8 +169,15 @@ class SearchDesk:
         left_out = query.tracks | ruled_out(self.reader, query.tracks)
         found = gallery.search(probe, top, filters, left_out=left_out)[0]
         chosen = [match.track for match in found]
-        here = None if self.model.chance is None else self._site(len(gallery))
-        return self._hits(probe, chosen, gallery.count(filters), here, query.weights)
+        return judged(
+            self.reader,
+            self.yardstick,
+            query.embedding,
+            query.weights,
+            chosen,
+            gallery.count(filters),
+            self._strangers(len(gallery)),
+        )
 
     def unsearched(self) -> tuple[str, ...]:
         """Fingerprints of other models whose embeddings the store may hold: not searched."""
@@ -172,48 +185,15 @@ class SearchDesk:
             m.fingerprint for m in self.reader.models() if m.fingerprint != self.fingerprint
         )
 
-    def _site(self, size: int) -> SiteStrangers | None:
-        """The strangers of the site, measured again when the gallery has grown by a quarter."""
+    def _strangers(self, size: int) -> SiteStrangers | None:
+        """Those of the site, of a gallery of so many; None where the model's are not known."""
+        if self.model.chance is None:
+            return None
         with self._lock:
-            if not 0.8 * size <= self._measured <= size:
-                gamma = self.model.config.gamma
-                self._strangers = measure(self.reader, self.fingerprint, gamma)
-                self._measured = size
-            return self._strangers
-
-    def _hits(
-        self,
-        probe: PartEmbeddings,
-        tracks: Sequence[int],
-        searched: int,
-        here: SiteStrangers | None,
-        weights: Sequence[float] | None,
-    ) -> list[Hit]:
-        """Measure the chosen again, in double precision, part by part."""
-        stored = self.reader.embeddings(fingerprint=self.fingerprint, tracks=tracks)
-        if stored is None:
-            return []
-        rows = {row.id: row for row in tracks_by_id(self.reader, tracks)}
-        best = self.reader.best_exemplars(tracks)
-        gamma, thresholds = self.model.config.gamma, self.model.thresholds
-        pairs = {
-            int(track): pair_evidence(probe, stored.embeddings[i], gamma, thresholds)
-            for i, track in enumerate(stored.tracks)
-        }
-        # What was erased since the gallery was asked is gone here.
-        order = sorted((t for t in pairs if t in rows), key=lambda t: (pairs[t].distance, t))
-        chance = self.model.chance
-
-        def crowd(pair: PairEvidence) -> Crowd | None:
-            if chance is None:
-                return None
-            together = None if here is None else here.at(pair.distance, weights)
-            return Crowd.of(searched, pair.distance, chance, together)
-
-        return [
-            make_hit(rank, rows[track], pairs[track], best.get(track), crowd(pairs[track]))
-            for rank, track in enumerate(order, 1)
-        ]
+            if self._site is None:
+                self._site = Site(self.reader, self.fingerprint, self.model.config.gamma)
+            site = self._site
+        return site.strangers(size)
 
     def _follow(self) -> StoreGallery | None:
         """The gallery, up to date; None while the store holds no embedding at all."""

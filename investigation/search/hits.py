@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from investigation.search.strangers import Together
+from investigation.search.yardstick import SELDOM, thin
 from reid.chance import Chance
 from reid.explain.explanation import MIN_SHARED, PairEvidence, PartEvidence
 from storage.models import iso_text
 from storage.records import ExemplarRow, TrackRow
 from trackers.records import Box
-
-SELDOM = 1e-3  # of the pairs of different people: as seldom as the threshold lets them through
 
 
 class HitVerdict(StrEnum):
@@ -29,7 +29,7 @@ class Crowd:
     """Among how many a hit was found.
 
     Attributes:
-        searched: tracks that passed the filters.
+        searched: tracks that passed the filters; 1 where a watch asked about this one alone.
         share: of the pairs of different people, how many are as near as this one or nearer.
         at_most: whether that is no more than an upper bound.
         here: what people of the site itself say; None where too few were seen together.
@@ -58,6 +58,8 @@ class Crowd:
         about = "At most" if self.at_most else "About"
         rate = f"{about} 1 in {_rounded(1 / self.share)} different people comes as near"
         here = "" if self.here is None else f" {self.here}"
+        if self.searched == 1:
+            return f"{rate}.{here}"
         if self.strangers < 0.95:
             less = f"among the {self.searched:,} tracks searched that is less than one."
             return f"{rate}; {less}{here}"
@@ -122,7 +124,7 @@ class Hit:
 
     @property
     def shared(self) -> float:
-        """Cosine of the two quality vectors, 0..1: do both show the same parts?"""
+        """Cosine of the two quality vectors over the trusted parts, 0..1: do both show the same?"""
         return self.pair.shared
 
     @property
@@ -176,6 +178,7 @@ def make_hit(
     pair: PairEvidence,
     best: ExemplarRow | None,
     crowd: Crowd | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Hit:
     """Put together what a search knows about a track.
 
@@ -185,8 +188,9 @@ def make_hit(
         pair: query and track compared.
         best: the track's best crop.
         crowd: among how many it was found; None where nothing is known of the model's strangers.
+        weights: K, how far each part was trusted; None: each fully.
     """
-    verdict, why = judge(pair, crowd)
+    verdict, why = judge(pair, crowd, weights=weights)
     return Hit(
         rank=rank,
         track=track.id,
@@ -207,7 +211,10 @@ def make_hit(
 
 
 def judge(
-    pair: PairEvidence, crowd: Crowd | None = None, min_shared: float = MIN_SHARED
+    pair: PairEvidence,
+    crowd: Crowd | None = None,
+    min_shared: float = MIN_SHARED,
+    weights: Sequence[float] | None = None,
 ) -> tuple[HitVerdict, str]:
     """The verdict about a pair, and why.
 
@@ -215,12 +222,16 @@ def judge(
         pair: query first.
         crowd: among how many it was found. Only what is seldom in every scene that was measured is
             `strong`, and only where no stranger is to be expected among the searched.
-        min_shared: smallest cosine of the two quality vectors that allows a verdict.
+        min_shared: smallest `pair.shared` that allows a verdict.
+        weights: K, how far each part was trusted; None: each fully. With less than half of them
+            nothing is `strong`.
     """
+    only = _compared(weights)
     if pair.shared < min_shared:
+        of = "a body" if weights is None else "what was to be compared"
         return HitVerdict.CANNOT_TELL, (
-            f"The two pictures show little of the same parts of a body ({pair.shared:.0%} in "
-            "common), so that neither likeness nor difference can be seen."
+            f"The two pictures show little of the same parts of {of} ({pair.shared:.0%} in "
+            f"common), so that neither likeness nor difference can be seen.{only}"
         )
     if pair.thresholds is None:
         return HitVerdict.CANNOT_TELL, (
@@ -229,7 +240,12 @@ def judge(
         )
     sure, possible = pair.thresholds
     at = f"distance {pair.distance:.3f}"
-    said = "" if crowd is None else f" {crowd}"
+    said = only if crowd is None else f"{only} {crowd}"
+    if pair.distance < sure and thin(weights):
+        return HitVerdict.POSSIBLE, (
+            f"Looks alike in the little that was compared ({at}, below {sure:.3f}), which is never "
+            f"strong: how near different people come was measured on whole bodies.{said}"
+        )
     if pair.distance < sure and crowd is not None and crowd.share > SELDOM:
         return HitVerdict.POSSIBLE, (
             f"Looks alike in what both show ({at}, below {sure:.3f}), but {_place(crowd)} that is "
@@ -248,10 +264,11 @@ def judge(
     if pair.distance < possible:
         return HitVerdict.POSSIBLE, (
             f"Looks alike in part: {at}, between {sure:.3f} and {possible:.3f}, where both "
-            f"the same and different people are found.{_where(pair)}{said}"
+            f"the same and different people are found.{_where(pair, weights)}{said}"
         )
     return HitVerdict.CANNOT_TELL, (
-        f"Both show the same parts, and these differ: {at}, {possible:.3f} or more.{_where(pair)}"
+        f"Both show the same parts, and these differ: {at}, {possible:.3f} or more."
+        f"{_where(pair, weights)}{only}"
     )
 
 
@@ -260,10 +277,20 @@ def _place(crowd: Crowd) -> str:
     return "on this site" if here else "there are scenes where"
 
 
-def _where(pair: PairEvidence) -> str:
-    """Which part differs most, where one stands out."""
+def _compared(weights: Sequence[float] | None) -> str:
+    """Which parts were compared, where a mask left some out."""
+    if weights is None or all(weights):
+        return ""
+    there = [str(number) for number, weight in enumerate(weights, 1) if weight]
+    parts, were = ("part", "was") if len(there) == 1 else ("parts", "were")
+    return f" Only {parts} {', '.join(there)} of {len(weights)} from the top {were} compared."
+
+
+def _where(pair: PairEvidence, weights: Sequence[float] | None) -> str:
+    """Which part differs most, where one stands out among those that were compared."""
     number, part = max(enumerate(pair.parts, 1), key=lambda item: item[1].share)
-    if part.share < 1.5 / len(pair.parts):
+    compared = len(pair.parts) if weights is None else sum(map(bool, weights))
+    if part.share < 1.5 / compared:
         return ""
     return (
         f" Most of it lies in part {number} of {len(pair.parts)} from the top ({part.share:.0%})."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -140,3 +141,33 @@ def measure(
         return None
     strangers = SiteStrangers(reader, fingerprint, gamma, pairs)
     return strangers if len(strangers.distances()) >= fewest else None
+
+
+class Site:
+    """The strangers of a store that grows, measured again when it has grown by a quarter.
+
+    Safe to share by threads.
+
+    Args:
+        reader: the store; must stay open.
+        fingerprint: of the model.
+        gamma: of Eq. 15.
+    """
+
+    def __init__(self, reader: StoreReader, fingerprint: str, gamma: float) -> None:
+        self._reader, self._fingerprint, self._gamma = reader, fingerprint, gamma
+        self._lock = threading.Lock()
+        self._strangers: SiteStrangers | None = None
+        self._measured = -1  # tracklets in the store then
+
+    def strangers(self, size: int) -> SiteStrangers | None:
+        """Those of a store of so many tracklets; None with too few pairs.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
+        with self._lock:
+            if not 0.8 * size <= self._measured <= size:
+                self._strangers = measure(self._reader, self._fingerprint, self._gamma)
+                self._measured = size
+            return self._strangers

@@ -10,7 +10,7 @@ import cv2
 
 from investigation.asking import parse_time
 from investigation.search.queries import Query
-from investigation.search.yardstick import Yardstick
+from investigation.search.yardstick import Yardstick, thin
 from reid.errors import ConfigError, FingerprintMismatch
 from storage.watches.edit import NewWatch
 from storage.watches.rows import NotifyTarget
@@ -83,7 +83,8 @@ def new_watch(
         base_url: address of the pages, for links.
 
     Raises:
-        ConfigError: if the model was never calibrated: then nothing can be strong or possible.
+        ConfigError: if the model was never calibrated: then nothing can be strong or possible; or
+            if nothing could be strong, and the watch would wait for that alone.
         DataError: if the parts to be trusted show nothing.
         FingerprintMismatch: if another model made the query.
     """
@@ -96,6 +97,16 @@ def new_watch(
         raise ConfigError(
             f"model {yardstick.fingerprint} was never calibrated, so no verdict can raise an "
             "alert; run `python -m reid.evaluation.calibrate`"
+        )
+    if level == "strong" and thin(query.weights):
+        raise ConfigError(
+            "nothing is strong where less than half of the parts are trusted: such a watch has to "
+            "be of level possible"
+        )
+    if not yardstick.limit(level):
+        raise ConfigError(
+            f"nothing is strong with model {yardstick.fingerprint}: different people come too near "
+            "by its measure; choose level possible"
         )
     query.probe()  # refuses a mask that leaves nothing
     photos = () if query.tracks else tuple(dict.fromkeys(p.name for p in query.pictures))

@@ -1,7 +1,7 @@
 """Standing queries at work: each covers the past once, then every tracklet that is written.
 
 What comes near (`investigation/search/yardstick.py`) is judged as a search judges it
-(`investigation/search/hits.py`).
+(`investigation/search/judging.py`), but each track for itself: one is asked about as it comes.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from investigation.search.hits import HitVerdict, make_hit
+from investigation.search.hits import Hit, HitVerdict
+from investigation.search.judging import judged
 from investigation.search.ruled_out import ruled_out
+from investigation.search.strangers import Site, SiteStrangers
 from investigation.search.yardstick import Yardstick, near
-from reid.explain.explanation import pair_evidence
 from reid.records import PartEmbeddings
 from storage import vectors
 from storage.accounts.accounts import visible_now
-from storage.sightings import tracks_by_id
 from storage.store import Store
 from storage.vectors import VectorBlock
 from storage.watches.alerts import NewAlert, save_hits
@@ -59,7 +60,7 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Probe:
-    """A watch ready to be compared."""
+    """A watch ready to be compared: its query before its weights, and the farthest it raises."""
 
     watch: WatchRow
     embedding: PartEmbeddings
@@ -89,6 +90,7 @@ class Watcher:
         self._store, self._reader = store, store.reader()
         self._yardstick = yardstick
         self._past_alerts, self._past_sent = past_alerts, past_sent
+        self._site = Site(self._reader, yardstick.fingerprint, yardstick.gamma)
         self._queries: dict[int, PartEmbeddings] = {}
         self._warned: set[tuple[int, str]] = set()
 
@@ -179,45 +181,37 @@ class Watcher:
             [probe.limit for probe in probes],
             [_passes(probe.watch, block) for probe in probes],
             self._yardstick.gamma,
+            [probe.watch.weights for probe in probes],
         )
         return [[(d, int(block.tracks[row])) for row, d in one] for one in found]
 
     def _hits(self, probe: _Probe, tracks: Sequence[int]) -> list[NewAlert]:
-        """Measure the chosen as they are stored now, in double precision, and judge them."""
-        stored = self._reader.embeddings(fingerprint=self._yardstick.fingerprint, tracks=tracks)
-        if stored is None:
+        """Judge the chosen as a search for each of them alone would; what may raise, by track."""
+        if not tracks:
             return []
-        rows = {row.id: row for row in tracks_by_id(self._reader, tracks)}
-        best = self._reader.best_exemplars(tracks)
-        others = ruled_out(self._reader, probe.watch.tracks)
-        hits: list[NewAlert] = []
-        for i, track in enumerate(map(int, stored.tracks)):
-            if track not in rows or track in others:
-                continue  # erased since, or a person said that it is somebody else
-            pair = pair_evidence(
-                probe.embedding,
-                stored.embeddings[i],
-                self._yardstick.gamma,
-                self._yardstick.thresholds,
+        watch, yardstick = probe.watch, self._yardstick
+        others = ruled_out(self._reader, watch.tracks)  # a person said that these are others
+        chosen = [track for track in tracks if track not in others]
+        hits = judged(
+            self._reader, yardstick, probe.embedding, watch.weights, chosen, 1, self._strangers()
+        )
+        levels = {HitVerdict.STRONG, HitVerdict(watch.level)}
+        return [
+            NewAlert(
+                hit.track, hit.time, hit.distance, hit.support, str(hit.verdict),
+                _evidence(hit, yardstick.fingerprint),
             )
-            hit = make_hit(1, rows[track], pair, best.get(track))
-            levels = [HitVerdict.STRONG]
-            if probe.watch.level == "possible":
-                levels.append(HitVerdict.POSSIBLE)
-            if hit.verdict not in levels:
-                continue
-            shown = hit.as_json()
-            evidence = {
-                **{key: shown[key] for key in ("why", "box", "parts", "shared")},
-                "part_distance": pair.part_distance,
-                "global_distance": pair.global_distance,
-                "thresholds": pair.thresholds,
-                "model": self._yardstick.fingerprint,
-            }
-            hits.append(
-                NewAlert(track, hit.time, hit.distance, hit.support, str(hit.verdict), evidence)
-            )
-        return hits
+            for hit in sorted(hits, key=lambda hit: hit.track)
+            if hit.verdict in levels
+        ]  # fmt: skip
+
+    def _strangers(self) -> SiteStrangers | None:
+        """Those of the site; None where the model's are not known."""
+        if self._yardstick.chance is None:
+            return None
+        with self._reader.connection() as connection:
+            size = vectors.count(connection, self._yardstick.fingerprint)
+        return self._site.strangers(size)
 
     # ---- plumbing ------------------------------------------------------------------------------
 
@@ -232,7 +226,7 @@ class Watcher:
             self._queries |= watch_queries(self._reader, missing)
         self._queries = {row.id: self._queries[row.id] for row in ours if row.id in self._queries}
         probes = [
-            _Probe(row, _masked(self._queries[row.id], row), self._yardstick.limit(row.level))
+            _Probe(row, self._queries[row.id], self._yardstick.limit(row.level))
             for row in ours
             if row.id in self._queries
         ]
@@ -274,10 +268,16 @@ class Watcher:
             )  # fmt: skip
 
 
-def _masked(query: PartEmbeddings, row: WatchRow) -> PartEmbeddings:
-    if row.weights is None:
-        return query
-    return replace(query, quality=query.quality * np.asarray(row.weights, np.float32))
+def _evidence(hit: Hit, model: str) -> dict[str, Any]:
+    """What an alert keeps of a hit, for JSON."""
+    shown = hit.as_json()
+    return {
+        **{key: shown[key] for key in ("why", "box", "parts", "shared")},
+        "part_distance": hit.pair.part_distance,
+        "global_distance": hit.pair.global_distance,
+        "thresholds": hit.pair.thresholds,
+        "model": model,
+    }
 
 
 def _passes(watch: WatchRow, block: VectorBlock) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ Shapes: K parts, d dimensions; maps are (rows, columns) of the trunk's output.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from reid.chance import Chance
 from reid.distances import (
+    TINY,
     combined_distance,
     global_distance,
     normalised_quality,
@@ -81,7 +82,8 @@ class PairEvidence:
         distance: D of Eq. 15.
         gamma: D_part's share in D.
         support: sum_k q_k^p q_k^g. Means something only beside other pairs of the same model.
-        shared: cosine of the two quality vectors, 0..1: do both show the same parts?
+        shared: cosine of the two quality vectors, 0..1: do both show the same parts? Of a masked
+            probe only over the trusted ones (see `in_common`).
         thresholds: distances calibrated for the model: below the first a pair looks alike, below
             the second possibly. None if the model was not calibrated.
         verdict: None if the model was not calibrated and the evidence is not thin either.
@@ -126,6 +128,7 @@ def pair_evidence(
     gamma: float,
     thresholds: tuple[float, float] | None = None,
     min_shared: float = MIN_SHARED,
+    weights: Sequence[float] | None = None,
 ) -> PairEvidence:
     """Take the distance of one pair apart (Eqs. 2, 9-11, 15), in float64.
 
@@ -135,6 +138,8 @@ def pair_evidence(
         gamma: D_part's share in Eq. 15.
         thresholds: see `PairEvidence.thresholds`.
         min_shared: smallest `shared` that allows a verdict.
+        weights: K, 0..1, how far each part of the probe is trusted: its quality is multiplied by
+            it. None: each fully.
 
     Raises:
         FingerprintMismatch: if two models made the embeddings.
@@ -145,16 +150,19 @@ def pair_evidence(
     check_same_model(probe, gallery)
     parts_p, global_p, quality_p = _doubles(probe)
     parts_g, global_g, quality_g = _doubles(gallery)
+    mask = None if weights is None else torch.tensor(tuple(weights), dtype=torch.float64)
+    shared = float(in_common(quality_p[0], quality_g, mask)[0])
+    if mask is not None:
+        quality_p = quality_p * mask
     # Rounding leaves -1e-16 between equal features: hence clamp_min.
     part = part_distance(parts_p, quality_p, parts_g, quality_g).clamp_min(0)
     overall = global_distance(global_p, quality_p, global_g, quality_g).clamp_min(0)
     distance = float(part if gamma == 1 else combined_distance(part, overall, gamma))
-    weights = pair_weights(quality_p, quality_g)[0, 0]
+    counts = pair_weights(quality_p, quality_g)[0, 0]
     apart = part_distances(parts_p, parts_g)[0, 0].clamp_min(0)
-    held = weights * apart
+    held = counts * apart
     held = held / held.sum() if held.sum() > 1e-12 else torch.zeros_like(held)
-    shared = float(F.cosine_similarity(quality_p, quality_g)[0])
-    columns = (quality_p[0], quality_g[0], apart, weights, held)
+    columns = (quality_p[0], quality_g[0], apart, counts, held)
     return PairEvidence(
         parts=tuple(
             PartEvidence(*values)
@@ -169,6 +177,24 @@ def pair_evidence(
         thresholds=thresholds,
         verdict=_verdict(distance, shared, thresholds, min_shared),
     )
+
+
+def in_common(quality_p: Tensor, quality_g: Tensor, weights: Tensor | None = None) -> Tensor:
+    """How far both show the same of what is trusted: (K,), (G, K), (K,) -> (G,), 0..1.
+
+    It is the cosine of the two quality vectors. A mask is a wish, no lack of sight: so it is laid
+    on both, and a picture has all in common with itself. But then a single part, hidden in one of
+    them, would be all in common as well: hence times how alike the best trusted part stands to the
+    best of all in either. Neither sees the scale of q, which is not calibrated.
+    """
+    if weights is None:
+        return F.cosine_similarity(quality_p[None], quality_g)
+    trusted_p, trusted_g = weights * quality_p, weights * quality_g
+    cosine = F.cosine_similarity(trusted_p[None], trusted_g)
+    shown_p = trusted_p.amax() / quality_p.amax().clamp_min(TINY)
+    shown_g = trusted_g.amax(-1) / quality_g.amax(-1).clamp_min(TINY)
+    lesser, larger = torch.minimum(shown_p, shown_g), torch.maximum(shown_p, shown_g)
+    return cosine * lesser / larger.clamp_min(TINY)
 
 
 def _verdict(

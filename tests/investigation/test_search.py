@@ -16,6 +16,7 @@ from investigation.search.desk import MOST, SearchDesk, audit_of
 from investigation.search.hit_pictures import hit_pictures, write_hit
 from investigation.search.hits import Crowd, HitVerdict, judge
 from investigation.search.queries import Query
+from investigation.search.yardstick import Yardstick
 from reid.chance import Chance
 from reid.errors import ConfigError, DataError, FingerprintMismatch, StoreError
 from reid.explain.explanation import Explainer, pair_evidence
@@ -269,6 +270,52 @@ def test_a_near_hit_is_strong_only_where_strangers_are_rarer(
 ) -> None:
     said, reason = pair(0.1, crowd=Crowd(searched, share))
     assert said == verdict and why in reason
+
+
+def test_a_search_by_one_part_judges_it_and_is_never_strong(desk: SearchDesk) -> None:
+    """`--parts 1` said of the very same picture that it showed little of the same parts."""
+    query = Query("somebody", numbers(7, desk.fingerprint))
+    hit = desk.search(query.masked((1, 0, 0, 0, 0, 0)), top=1)[0]
+    assert (hit.track, hit.verdict, hit.crowd) == (7, "possible", None)
+    assert hit.shared == pytest.approx(1, abs=1e-3) and hit.distance == pytest.approx(0, abs=1e-3)
+    assert "Only part 1 of 6 from the top was compared." in hit.why
+    stored = numbers(7, desk.fingerprint).quality[0].astype(np.float16)
+    assert [p.quality_g for p in hit.parts] == pytest.approx(stored.astype(float)), "as it is"
+    assert [p.quality_p for p in hit.parts[1:]] == [0] * 5
+    support = float(numbers(7, desk.fingerprint).quality[0, 0]) * float(stored[0])
+    assert hit.support == pytest.approx(support), "sum_k q_k^p q_k^g, as ever"
+
+
+@pytest.mark.parametrize(
+    ("weights", "verdict", "says"),
+    [
+        (None, "strong", ""),
+        ((1, 1, 1, 1, 1, 0.5), "strong", ""),
+        ((0, 1, 1, 1, 0, 0), "strong", "Only parts 2, 3, 4 of 6 from the top were compared."),
+        ((1, 1, 0.5, 0, 0, 0), "possible", "Only parts 1, 2, 3 of 6 from the top were compared."),
+        ((0, 0, 0, 0, 0, 1), "possible", "Only part 6 of 6 from the top was compared."),
+    ],
+)
+def test_strong_takes_half_of_the_parts(
+    weights: tuple[float, ...] | None, verdict: str, says: str
+) -> None:
+    one = replace(numbers(3, "m"), quality=np.full((1, K), 0.7, np.float32))
+    said, why = judge(pair_evidence(one, one, GAMMA, (0.2, 0.4), weights=weights), weights=weights)
+    assert (said, says in why) == (verdict, True)
+    assert ("compared" in why) == bool(says)
+
+
+def test_pages_and_verdicts_have_one_limit(model: Explainer) -> None:
+    """Pages said `below 0.248 is strong`, where verdicts had said possible from 0.157 on."""
+    strangers = Chance(((0.1, 0.0005), (0.2, 0.002), (0.4, 0.1)))
+    calibrated = Yardstick("m", GAMMA, (0.25, 0.47), strangers)
+    assert calibrated.limits == (pytest.approx(0.15), 0.47)  # halfway by the logarithm
+    assert calibrated.limit("strong") == calibrated.limits[0]
+    assert Yardstick("m", GAMMA, (0.12, 0.47), strangers).limits == (0.12, 0.47)
+    assert Yardstick("m", GAMMA, (0.25, 0.47)).limits == (0.25, 0.47)
+    assert Yardstick("m", GAMMA, None, strangers).limits is None
+    shipped = Yardstick.from_weights()
+    assert shipped.chance == model.chance is not None
 
 
 def test_a_bound_is_told_as_one() -> None:

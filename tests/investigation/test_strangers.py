@@ -141,7 +141,8 @@ def test_a_hit_tells_what_the_site_says(tmp_path: Path) -> None:
         assert f"0 of {pairs} pairs of people who were seen at the same moment" in nearest.why
         # A site where everybody wears the same.
         same = [(track, track) for track in range(1, 60)]
-        desk._strangers = SiteStrangers(store.reader(), model.fingerprint, GAMMA, same)
+        assert desk._site is not None
+        desk._site._strangers = SiteStrangers(store.reader(), model.fingerprint, GAMMA, same)
         [nearest, *_] = desk.search(query)
         assert nearest.verdict == "possible"
         assert "but on this site that is not rare enough to be strong" in nearest.why

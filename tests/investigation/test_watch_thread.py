@@ -40,8 +40,10 @@ def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:
 
 # ---- PETS ----------------------------------------------------------------------------------------
 
-PERSON = 16  # of the ground truth: seen once in each camera
-OTHERS = (1, 4, 7, 9, 10, 13, 17)  # whom the right camera sees as well
+# Of the ground truth. The nearest stranger's distance is 0.217: below the calibrated threshold,
+# but in one scene as many as 1 in 200 strangers come as near as that.
+PERSON = 17
+OTHERS = (1, 4, 7, 9, 10, 13, 16)  # whom the right camera sees as well
 SIGHTS = 6  # of each person
 Sights = dict[int, list[tuple[TrackPoint, PartEmbeddings]]]
 
@@ -125,7 +127,7 @@ def test_a_pets_watch_raises_one_alert_for_the_right_track_while_the_run_goes_on
             new_watch(
                 from_track(store.reader(), 1000, yardstick.fingerprint),
                 yardstick,
-                name="PETS 16",
+                name="PETS 17",
                 actor="ada",
                 reason="test",
                 expires=time.time() + 3600,

@@ -180,24 +180,31 @@ def test_hits_are_those_of_a_plain_loop(site: Site) -> None:
                 site.watch(embedding(3), level="possible", weights=(1, 1, 0.5, 0, 0, 0)),
                 site.watch(embedding(4), level="possible", cameras=("yard",)),
                 site.watch(embedding(5), level="possible", tracks=(3, 4, 58)),
+                site.watch(embedding(1), level="possible", weights=(0, 1, 0, 0, 0, 0)),
             ]
             site.watcher().check()
     site.watcher().check()
     expected: dict[int, list[int]] = {}
     for place, watch in enumerate(watches):
-        query = _half(embedding(place + 1))
-        weights = (1, 1, 0.5, 0, 0, 0) if place == 2 else (1,) * 6
-        quality = query.quality[0].astype(np.float64) * weights
+        query = _half(embedding(place % 5 + 1))
+        weights = np.array({2: (1, 1, 0.5, 0, 0, 0), 5: (0, 1, 0, 0, 0, 0)}.get(place, (1,) * 6))
+        whole = query.quality[0].astype(np.float64)
+        quality = whole * weights
         for track, stored in seen.items():
             there = _half(stored)
             quality_g = there.quality[0].astype(np.float64)
             if (place == 3 and track % 2) or (place == 4 and track in (3, 4, 58)):
                 continue
+            if not quality @ quality_g:
+                continue
             part = naive.part_distance(query.parts[0], quality, there.parts[0], quality_g)
             overall = naive.global_distance(
                 query.global_parts[0], quality, there.global_parts[0], quality_g
             )
-            shared = quality @ quality_g / np.linalg.norm(quality) / np.linalg.norm(quality_g)
+            seen_g = quality_g * weights
+            shared = quality @ seen_g / np.linalg.norm(quality) / np.linalg.norm(seen_g)
+            shown = sorted((max(quality) / max(whole), max(seen_g) / max(quality_g)))
+            shared *= shown[0] / shown[1]
             limit = 0.25 if place == 0 else 0.47
             if GAMMA * part + (1 - GAMMA) * overall < limit and shared >= 0.5:
                 expected.setdefault(watch, []).append(track)

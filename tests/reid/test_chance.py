@@ -37,6 +37,21 @@ def test_share(distance: float, share: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "distance"),
+    [
+        (0.0009, 0.0),  # even the nearest is more
+        (0.001, 0.1),
+        (10**-2.5, 0.15),
+        (0.02, 0.3),
+        (0.04, 0.4),
+        (0.9, 0.4),
+    ],
+)
+def test_within_is_the_farthest_of_a_share(share: float, distance: float) -> None:
+    assert Chance(POINTS).within(share) == pytest.approx(distance)
+
+
+@pytest.mark.parametrize(
     "points", [(), ((0.2, 0.01), (0.1, 0.1)), ((0.1, 0.1), (0.2, 0.1)), ((0.1, 0.0),)]
 )
 def test_points_that_make_no_sense(points: tuple[tuple[float, float], ...]) -> None:

@@ -13,7 +13,14 @@ import torch
 import run_pipeline
 from reid.embedding import Embedder
 from reid.errors import FingerprintMismatch
-from reid.explain.explanation import MIN_SHARED, Explainer, ImageEvidence, Verdict, pair_evidence
+from reid.explain.explanation import (
+    MIN_SHARED,
+    Explainer,
+    ImageEvidence,
+    Verdict,
+    in_common,
+    pair_evidence,
+)
 from reid.explain.page import DPI
 from reid.explain.picture import Shown, draw_images, draw_pair, shortened
 from reid.network.checkpoint import save_model
@@ -266,3 +273,35 @@ def test_files_that_are_no_image_are_named(content, tmp_path, capsys):
 def test_wrong_arguments_are_explained(arguments, said, crops, capsys):
     assert run_pipeline.main(["explain", crops[0], *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_is_in_common_under_a_mask() -> None:
+    """By loops: the cosine over the trusted parts, times how alike they stand to the best part."""
+    random = np.random.default_rng(3)
+    for _ in range(20):
+        p, g, w = random.uniform(0.01, 1, (3, 6)) * (random.uniform(size=(3, 6)) > 0.3)
+        w[2] = 1
+        p[2], g[2] = 0.4, 0.3
+        a, b = (
+            [x * y for x, y in zip(w, p, strict=True)],
+            [x * y for x, y in zip(w, g, strict=True)],
+        )
+        dot = sum(x * y for x, y in zip(a, b, strict=True))
+        cosine = dot / (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5
+        shown = max(a) / max(p), max(b) / max(g)
+        mine = in_common(*(torch.tensor(x) for x in (p, g[None], w)))
+        assert float(mine[0]) == pytest.approx(cosine * min(shown) / max(shown))
+        scaled = in_common(*(torch.tensor(x) for x in (p * 0.1, g[None] * 0.2, w)))
+        assert float(scaled[0]) == pytest.approx(float(mine[0])), "the scale of q says nothing"
+
+
+def test_a_hidden_part_is_not_in_common_because_it_alone_is_trusted() -> None:
+    whole, only = torch.full((6,), 0.8), torch.tensor([1.0, 0, 0, 0, 0, 0])
+    hides = whole.clone()
+    hides[0] = 0.01
+    alone = torch.tensor([0.8, 0, 0, 0, 0, 0])
+    others = torch.stack([whole, hides, alone, torch.zeros(6)])
+    assert in_common(whole, others, only).tolist() == pytest.approx([1, 0.0125, 1, 0])
+    assert in_common(whole, others, torch.ones(6)).tolist() == pytest.approx(
+        in_common(whole, others).tolist()
+    )

@@ -1,7 +1,8 @@
 """How often people agreed with the matcher: precision from their decisions.
 
 A person who confirms a track where the matcher linked it says that the link was right; one who
-rejects it, splits it off or confirms it elsewhere says that it was wrong. Where the matcher did not
+rejects it, splits it off or confirms it elsewhere says that it was wrong; of a split or a rejection
+`storage/decisions/parting.py` says whose link that is. Where the matcher did not
 link but named whom a track might be, a confirmation or a merge says that a link was missed, a
 rejection that it was rightly left alone. Of several judgements on one row of the ledger the last
 counts; undone ones do not.
@@ -21,6 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from reid.errors import StoreError
+from storage.decisions.parting import PARTING, Partings
 from storage.decisions.standing import UNDONE, merges, name_now
 from storage.desk_models import Decision
 from storage.models import LedgerEntry, Run, Track
@@ -166,32 +168,47 @@ def _threshold(config: Any) -> float | None:
 
 def _pairs(connection: Connection, run: int | None) -> list[_Pair]:
     """One for each row of the matcher's that people judged."""
-    judged = select(LedgerEntry.track).where(LedgerEntry.decision.is_not(None))
+    merged = merges(connection)
+    history = _history(connection)
+    partings = Partings(history)
+    found: dict[int, _Pair] = {}
+    for track, entries in history.items():
+        of = entries[0]
+        if of.rerun_of is None if run is None else of.run == run:
+            judged = _of_track(entries, merged, partings) + _of_stayer(track, merged, partings)
+            # A later word on the same row of the matcher's comes over an earlier one.
+            found |= {link: pair for _, link, pair in sorted(judged, key=lambda word: word[0])}
+    return list(found.values())
+
+
+def _history(connection: Connection) -> dict[int, list[AnyRow]]:
+    """All rows about tracks that people judged, and about those of identities that they parted."""
+    people = LedgerEntry.decision.is_not(None)
+    judged = select(LedgerEntry.track).where(people)
+    left = select(LedgerEntry.candidate).where(people, LedgerEntry.action.in_(PARTING))
+    beside = select(LedgerEntry.track).where(LedgerEntry.identity.in_(left))
     columns = (
         *(LedgerEntry.id, LedgerEntry.track, LedgerEntry.identity, LedgerEntry.candidate),
         *(LedgerEntry.distance, LedgerEntry.threshold, LedgerEntry.action, LedgerEntry.decision),
+        *(Track.run, Run.rerun_of),
     )
     rows: AnySelect = (
         select(*columns, Decision.action.label("verdict"))
         .join(Track, Track.id == LedgerEntry.track)
+        .join(Run, Run.id == Track.run)
         .outerjoin(Decision, (Decision.id == LedgerEntry.decision) & Decision.id.not_in(UNDONE))
-        .where(LedgerEntry.track.in_(judged))
+        .where(LedgerEntry.track.in_(judged) | LedgerEntry.track.in_(beside))
         .order_by(LedgerEntry.track, LedgerEntry.id)
     )
-    if run is None:
-        rows = rows.join(Run, Run.id == Track.run).where(Run.rerun_of.is_(None))
-    else:
-        rows = rows.where(Track.run == run)
-    merged = merges(connection)
-    found: dict[int, _Pair] = {}
-    for _, entries in groupby(connection.execute(rows), key=lambda row: row.track):
-        found |= _of_track(entries, merged)
-    return list(found.values())
+    found = groupby(connection.execute(rows), key=lambda row: row.track)
+    return {track: list(entries) for track, entries in found}
 
 
-def _of_track(entries: Iterable[AnyRow], merged: dict[int, int]) -> dict[int, _Pair]:
-    """A track's judged rows: by the row's id, the last judgement."""
-    found: dict[int, _Pair] = {}
+def _of_track(
+    entries: Iterable[AnyRow], merged: dict[int, int], partings: Partings
+) -> list[tuple[int, int, _Pair]]:
+    """What people's own rows about a track say: their number, the matcher's row, the judgement."""
+    found: list[tuple[int, int, _Pair]] = []
     machine: AnyRow | None = None
     for row in entries:
         if row.decision is None:
@@ -199,21 +216,37 @@ def _of_track(entries: Iterable[AnyRow], merged: dict[int, int]) -> dict[int, _P
         elif machine is not None and machine.distance is not None and row.verdict is not None:
             linked = machine.action in ("link", "move")
             same = _judge(row, machine.identity if linked else machine.candidate, linked, merged)
-            if same is not None:
-                allowed = machine.threshold if machine.threshold is not None else math.inf
-                found[machine.id] = _Pair(machine.distance, allowed, linked, same)
+            excused = linked and row.verdict in PARTING and partings.excuses(row.decision, machine)
+            if same is not None and not excused:
+                found.append((row.id, machine.id, _pair(machine, linked, same)))
     return found
+
+
+def _of_stayer(
+    track: int, merged: dict[int, int], partings: Partings
+) -> list[tuple[int, int, _Pair]]:
+    """As `_of_track`, where those left that a track had been linked to."""
+    return [
+        (cut, link.id, _pair(link, linked=True, same=False))
+        for cut, identity, link in partings.blames(track)
+        if name_now(identity, merged) == name_now(link.identity, merged)
+    ]
+
+
+def _pair(machine: AnyRow, linked: bool, same: bool) -> _Pair:
+    allowed = machine.threshold if machine.threshold is not None else math.inf
+    return _Pair(machine.distance, allowed, linked, same)
 
 
 def _judge(row: AnyRow, machine: int | None, linked: bool, merged: dict[int, int]) -> bool | None:
     """Whether a person's row says that the track is the identity the matcher thought of."""
     if machine is None:
         return None
-    said = row.candidate if row.verdict in ("reject", "split") else row.identity
+    said = row.candidate if row.verdict in PARTING else row.identity
     if said is None:
         return None
     agrees = name_now(said, merged) == name_now(machine, merged)
-    if row.verdict in ("reject", "split"):
+    if row.verdict in PARTING:
         return False if agrees else None
     if row.verdict == "confirm":
         # Confirmed elsewhere: the link was wrong. A mere candidate was then not judged.

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from reid.errors import StoreError
 from storage.decisions.decide import Decisions, precision
 from storage.decisions.precision import Precision, wilson
+from storage.decisions.precision import _pairs as pairs_of
 from storage.models import Run
 from storage.store import Store
 from tests.storage.samples import CAMERAS, decision, points
@@ -72,10 +73,52 @@ def test_what_people_said_of_links_and_of_what_was_left_apart(store: Store) -> N
     assert [row.threshold for row in found.table] == pytest.approx([0.24, 0.3, 0.36])
 
 
-def test_a_split_speaks_against_the_links_that_leave(store: Store) -> None:
-    Decisions(store).split(1, [3, 4], "anna", "x")
-    found = precision(store.reader())
-    assert (found.links.right, found.links.judged) == (0, 2)
+# tracks that leave identity 1 (1 came first, then 2, 3, 4) -> links judged wrong, by distance
+SPLITS: dict[tuple[int, ...], set[float]] = {
+    (2,): {0.10},
+    (3, 4): {0.20},  # 4 came to 3 as well: nobody said that the two are not one
+    (1, 2): {0.20},  # the same said from the other side
+    (2, 4): {0.10},
+    (1, 3): {0.10},
+    (1,): {0.10},  # 2 was linked to it alone; 3 and 4 to 2 as well
+    (2, 3, 4): {0.10},
+    (1, 2, 4): {0.20},  # 3 was linked to those who left
+    (1, 2, 3): {0.25},
+}
+
+
+def wrong(store: Store) -> set[float]:
+    """Distances of the links that people found wrong."""
+    with store.reader().connection() as connection:
+        pairs = pairs_of(connection, None)
+    assert not any(pair.same for pair in pairs)
+    return {pair.distance for pair in pairs}
+
+
+@pytest.mark.parametrize("leaving", SPLITS)
+def test_a_split_speaks_against_links_from_one_side_to_the_other(
+    store: Store, leaving: tuple[int, ...]
+) -> None:
+    """It spoke against right links where the first of an identity left together with others."""
+    done = Decisions(store).split(1, leaving, "anna", "x")
+    assert wrong(store) == SPLITS[leaving]
+    Decisions(store).undo(done.id, "anna", "x")
+    assert precision(store.reader()).links.judged == 0
+
+
+def test_rejecting_the_first_of_an_identity_speaks_against_the_link_to_it(store: Store) -> None:
+    desk = Decisions(store)
+    desk.confirm(2, 1, "anna", "before it was seen that 1 is somebody else")
+    desk.reject(1, 1, "anna", "x")
+    assert wrong(store) == {0.10}, "the last word counts"
+    desk.confirm(2, 1, "anna", "after all")
+    found = precision(store.reader()).links
+    assert (found.right, found.judged) == (1, 1)
+
+
+def test_a_rejection_of_who_is_elsewhere_parts_nobody(store: Store) -> None:
+    Decisions(store).reject(5, 1, "anna", "x")
+    assert precision(store.reader()).links.judged == 0
 
 
 def test_the_last_word_counts_and_undone_ones_do_not(store: Store) -> None:

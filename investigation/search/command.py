@@ -87,7 +87,7 @@ def add_search(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--evidence",
         type=Path,
         metavar="DIR",
-        help="draw each hit beside the query into this folder",
+        help="draw each hit beside the query into this folder (noted as an export)",
     )
     parser.add_argument("--json", action="store_true", help="print the hits as a list, best first")
     parser.set_defaults(function=search)

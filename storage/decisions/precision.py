@@ -104,7 +104,7 @@ class Precision:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class JudgedPair:
     """A pair that the matcher measured and a person judged."""
 
     distance: float
@@ -125,7 +125,7 @@ def precision(reader: StoreReader, run: int | None = None) -> Precision:
         latest = connection.execute(runs).first()
         if latest is None and run is not None:
             raise StoreError(f"store {reader.url} has no run {run}")
-        pairs = _pairs(connection, run)
+        pairs = judged_pairs(connection, run)
     threshold = None if latest is None else _threshold(latest.config)
     links = [pair for pair in pairs if pair.linked]
     return Precision(
@@ -148,7 +148,7 @@ def wilson(right: int, judged: int) -> Share:
     return Share(right, judged, share, max(0.0, middle - spread), min(1.0, middle + spread))
 
 
-def _at(factor: float, threshold: float | None, pairs: Sequence[_Pair]) -> AtThreshold:
+def _at(factor: float, threshold: float | None, pairs: Sequence[JudgedPair]) -> AtThreshold:
     near = [pair for pair in pairs if pair.distance < factor * pair.threshold]
     hits = sum(pair.same for pair in near)
     return AtThreshold(
@@ -166,12 +166,12 @@ def _threshold(config: Any) -> float | None:
         return None
 
 
-def _pairs(connection: Connection, run: int | None) -> list[_Pair]:
+def judged_pairs(connection: Connection, run: int | None) -> list[JudgedPair]:
     """One for each row of the matcher's that people judged."""
     merged = merges(connection)
     history = _history(connection)
     partings = Partings(history)
-    found: dict[int, _Pair] = {}
+    found: dict[int, JudgedPair] = {}
     for track, entries in history.items():
         of = entries[0]
         if of.rerun_of is None if run is None else of.run == run:
@@ -197,7 +197,7 @@ def _history(connection: Connection) -> dict[int, list[AnyRow]]:
         .join(Track, Track.id == LedgerEntry.track)
         .join(Run, Run.id == Track.run)
         .outerjoin(Decision, (Decision.id == LedgerEntry.decision) & Decision.id.not_in(UNDONE))
-        .where(LedgerEntry.track.in_(judged) | LedgerEntry.track.in_(beside))
+        .where(LedgerEntry.track.in_(judged.union(beside)))
         .order_by(LedgerEntry.track, LedgerEntry.id)
     )
     found = groupby(connection.execute(rows), key=lambda row: row.track)
@@ -206,9 +206,9 @@ def _history(connection: Connection) -> dict[int, list[AnyRow]]:
 
 def _of_track(
     entries: Iterable[AnyRow], merged: dict[int, int], partings: Partings
-) -> list[tuple[int, int, _Pair]]:
+) -> list[tuple[int, int, JudgedPair]]:
     """What people's own rows about a track say: their number, the matcher's row, the judgement."""
-    found: list[tuple[int, int, _Pair]] = []
+    found: list[tuple[int, int, JudgedPair]] = []
     machine: AnyRow | None = None
     for row in entries:
         if row.decision is None:
@@ -224,7 +224,7 @@ def _of_track(
 
 def _of_stayer(
     track: int, merged: dict[int, int], partings: Partings
-) -> list[tuple[int, int, _Pair]]:
+) -> list[tuple[int, int, JudgedPair]]:
     """As `_of_track`, where those left that a track had been linked to."""
     return [
         (cut, link.id, _pair(link, linked=True, same=False))
@@ -233,9 +233,9 @@ def _of_stayer(
     ]
 
 
-def _pair(machine: AnyRow, linked: bool, same: bool) -> _Pair:
+def _pair(machine: AnyRow, linked: bool, same: bool) -> JudgedPair:
     allowed = machine.threshold if machine.threshold is not None else math.inf
-    return _Pair(machine.distance, allowed, linked, same)
+    return JudgedPair(machine.distance, allowed, linked, same)
 
 
 def _judge(row: AnyRow, machine: int | None, linked: bool, merged: dict[int, int]) -> bool | None:

@@ -134,6 +134,16 @@ def test_erase_asks_first(
         assert [track.id for track in reader.tracks()] == left
 
 
+def test_erase_names_where_a_number_went(filled: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It said "identity 2 is erased: 0 tracks" and ended well, while the person stayed in 1."""
+    at = ("--store", filled, "--reason", "x")
+    crosscam("decide", "merge", "--keep", "1", "--other", "2", *at)
+    crosscam("erase", "--identity", "2", "--yes", *at, expect=2)
+    assert "2 has no tracks any more: it went into 1; erase that one" in capsys.readouterr().err
+    crosscam("erase", "--identity", "1", "--yes", *at)
+    assert "identity 1 is erased: 3 tracks" in capsys.readouterr().out
+
+
 def test_erase_a_watch(filled: str, capsys: pytest.CaptureFixture[str]) -> None:
     with Store.open(filled) as store:
         store.register_model("model-a", K, D, {})

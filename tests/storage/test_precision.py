@@ -10,8 +10,7 @@ from sqlalchemy import update
 
 from reid.errors import StoreError
 from storage.decisions.decide import Decisions, precision
-from storage.decisions.precision import Precision, wilson
-from storage.decisions.precision import _pairs as pairs_of
+from storage.decisions.precision import Precision, judged_pairs, wilson
 from storage.models import Run
 from storage.store import Store
 from tests.storage.samples import CAMERAS, decision, points
@@ -90,7 +89,7 @@ SPLITS: dict[tuple[int, ...], set[float]] = {
 def wrong(store: Store) -> set[float]:
     """Distances of the links that people found wrong."""
     with store.reader().connection() as connection:
-        pairs = pairs_of(connection, None)
+        pairs = judged_pairs(connection, None)
     assert not any(pair.same for pair in pairs)
     return {pair.distance for pair in pairs}
 

@@ -7,7 +7,7 @@ same people again, under tracks and identities of its own. It errs on the side o
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 
 from storage.decisions.standing import current_identities
 from storage.erasure.records import DoomedTrack, Remain
-from storage.models import ExemplarCrop, Run, Track, TrackBox
+from storage.models import ExemplarCrop, Run, RunCamera, Track, TrackBox
 from storage.selects import AnyRow, chunks
 
 _PAD = 0.25  # a crop shows the whole body: this much more than its box, at most, to each side
@@ -64,14 +64,30 @@ class SeenAgain:
         )
 
 
+def neighbours(connection: Connection, tracks: Sequence[DoomedTrack]) -> dict[int, list[AnyRow]]:
+    """Other tracks of the same camera and time, of any run: for each of the tracks, by its id."""
+    gone = {track.id for track in tracks}
+    runs: dict[str, list[int]] = {}
+    for camera in {track.camera for track in tracks}:
+        rows = select(RunCamera.run).where(RunCamera.camera == camera)
+        runs[camera] = sorted(connection.execute(rows).scalars())
+    return {track.id: list(_there(connection, track, runs[track.camera], gone)) for track in tracks}
+
+
 def pictures(
-    connection: Connection, tracks: Sequence[DoomedTrack], media: Path
+    connection: Connection,
+    tracks: Sequence[DoomedTrack],
+    others: Mapping[int, Sequence[AnyRow]],
+    media: Path,
 ) -> Iterator[Remain]:
-    """Crops of other tracks, of any run, in which the person may be seen as well."""
+    """Crops of other tracks, of any run, in which the person may be seen as well.
+
+    `others`: of `neighbours`; `media`: the media folder.
+    """
     told: set[str] = set()
     for track in tracks:
         own = _boxes(connection, track.id)
-        for some in chunks([row.id for row in _there(connection, track, tracks)]):
+        for some in chunks([row.id for row in others[track.id]]):
             names = (getattr(ExemplarCrop, name) for name in _BOX)
             crops = select(ExemplarCrop.path, *names).where(ExemplarCrop.track.in_(some))
             for crop in connection.execute(crops.order_by(ExemplarCrop.path)):
@@ -82,13 +98,20 @@ def pictures(
                     yield Remain("picture", what, track.camera, crop.time, crop.time)
 
 
-def seen_again(connection: Connection, tracks: Sequence[DoomedTrack]) -> list[SeenAgain]:
-    """Tracks of other runs that may be the same person at the same moments, by id."""
+def seen_again(
+    connection: Connection,
+    tracks: Sequence[DoomedTrack],
+    others: Mapping[int, Sequence[AnyRow]],
+) -> list[SeenAgain]:
+    """Tracks of other runs that may be the same person at the same moments, by id.
+
+    `others`: of `neighbours`.
+    """
     found: dict[int, Any] = {}
     for track in tracks:
-        others = [row for row in _there(connection, track, tracks) if row.run != track.run]
-        own = _boxes(connection, track.id) if others else []
-        for row in others:
+        elsewhere = [row for row in others[track.id] if row.run != track.run]
+        own = _boxes(connection, track.id) if elsewhere else []
+        for row in elsewhere:
             if row.id not in found and _meet(own, _boxes(connection, row.id)):
                 found[row.id] = row
     now = current_identities(connection, found)
@@ -99,16 +122,17 @@ def seen_again(connection: Connection, tracks: Sequence[DoomedTrack]) -> list[Se
 
 
 def _there(
-    connection: Connection, track: DoomedTrack, doomed: Collection[DoomedTrack]
-) -> list[AnyRow]:
-    """Other tracks of the same camera and time."""
-    rows = (
-        select(Track.id, Track.run, Track.camera, Track.start, Track.end, Run.rerun_of)
-        .join(Run, Run.id == Track.run)
-        .where(Track.camera == track.camera, Track.start <= track.end, Track.end >= track.start)
-    )
-    gone = {other.id for other in doomed}
-    return [row for row in connection.execute(rows) if row.id not in gone]
+    connection: Connection, track: DoomedTrack, runs: Sequence[int], gone: Collection[int]
+) -> Iterator[AnyRow]:
+    """Run by run, by the index of run and camera: few tracks of many."""
+    for some in chunks(runs):
+        rows = (
+            select(Track.id, Track.run, Track.camera, Track.start, Track.end, Run.rerun_of)
+            .join(Run, Run.id == Track.run)
+            .where(Track.run.in_(some), Track.camera == track.camera)
+            .where(Track.start <= track.end, Track.end >= track.start)
+        )
+        yield from (row for row in connection.execute(rows) if row.id not in gone)
 
 
 def _boxes(connection: Connection, track: int) -> list[AnyRow]:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Text, cast, or_, select
 
 from storage.desk_models import AuditEntry, CaseItem, Recording
-from storage.erasure.beside import pictures, seen_again
+from storage.erasure.beside import neighbours, pictures, seen_again
 from storage.erasure.records import DoomedTrack, Remain
 from storage.erasure.watched import told
 from storage.models import LedgerEntry, Run, from_iso_text, iso_text
@@ -49,13 +49,14 @@ def remains(
         media: the media folder.
     """
     folder = media or Path()
-    again = seen_again(connection, tracks)
+    others = neighbours(connection, tracks)
+    again = seen_again(connection, tracks, others)
     runs = {track.run for track in tracks} | {track.run for track in again}
     footage = list(_recordings(connection, tracks, folder))
     return (
         *footage,
         *([_BLURRING] if footage else ()),
-        *pictures(connection, tracks, folder),
+        *pictures(connection, tracks, others, folder),
         *(track.remain() for track in again),
         *_clips(connection, tracks),
         *_trail(connection, names, tracks, runs),

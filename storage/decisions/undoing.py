@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from reid.errors import StoreError
 from storage.decisions.rows import DecisionRow, rows_of
@@ -77,15 +77,20 @@ def ways_back(
         now: track -> its identity now, of all the decision's tracks.
     """
     merged = standing_merges(connection, after=decision)
+    first = select(func.min(LedgerEntry.id)).where(LedgerEntry.decision == decision)
+    since = int(connection.execute(first).scalar_one())
+    led: dict[int, tuple[Step, ...]] = {}
     found: dict[int, tuple[Step, ...]] = {}
     for track, identity in now.items():
-        own, put, before = _moved(connection, track, decision)
+        put, before = _moved(connection, track, decision)
         if before is None:
             found[track] = ()
         elif before == put:
             found[track] = (Step(identity),)
         else:
-            found[track] = _follow(connection, before, own, merged)
+            if before not in led:  # of a merge, all tracks were in the same
+                led[before] = _follow(connection, before, since, merged)
+            found[track] = led[before]
     return found
 
 
@@ -109,14 +114,14 @@ def _later(connection: Connection, found: DecisionRow) -> AnyRow | None:
     return None
 
 
-def _moved(connection: Connection, track: int, decision: int) -> tuple[int, int, int | None]:
-    """The decision's first row about a track: its number, where it put it, where it was before."""
+def _moved(connection: Connection, track: int, decision: int) -> tuple[int, int | None]:
+    """Where a decision's first row about a track put it, and where it was before."""
     rows = select(LedgerEntry.id, LedgerEntry.identity).where(LedgerEntry.track == track)
     first = rows.where(LedgerEntry.decision == decision).order_by(LedgerEntry.id).limit(1)
     own, put = connection.execute(first).one()
     earlier = rows.where(LedgerEntry.id < own).order_by(LedgerEntry.id.desc()).limit(1)
     before = connection.execute(earlier).first()
-    return own, put, None if before is None else before.identity
+    return put, None if before is None else before.identity
 
 
 def _follow(

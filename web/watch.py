@@ -12,6 +12,7 @@ from fastapi import HTTPException, Request
 from investigation.asking import choose_filters
 from investigation.search.queries import Query, from_identity, from_track
 from investigation.search.yardstick import Yardstick
+from investigation.watching.crops import crop_of
 from investigation.watching.new_watch import expiry, new_watch
 from investigation.watching.targets import read_targets
 from investigation.watching.thread import WatchThread
@@ -227,9 +228,7 @@ def find_alert(who: Visitor, number: int) -> tuple[AlertRow, WatchRow]:
 
 def picture_of(who: Visitor, alert: AlertRow) -> ExemplarRow | None:
     """The crop that raised an alert; the track's best where that was replaced since."""
-    rows = who.desk.reader.exemplars(alert.track)
-    there = (row for row in rows if abs(row.time - alert.time) < 1e-3)
-    return next(there, rows[0] if rows else None)
+    return crop_of(who.desk.reader, alert)
 
 
 def watching(request: Request) -> WatchThread | None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from reid.embedding import Embedder
 
+LOCK_PATIENCE = 300.0  # seconds that a run waits for a store that another program holds
+
 EXAMPLES = """examples:
   crosscam run --cameras cams.yaml
   crosscam run --cameras cams.yaml --pipeline pipeline.yaml --store sqlite:///site.db
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     # The store first: a wrong path should be told before models are loaded.
     with contextlib.ExitStack() as open_things:
         opened = open_things.enter_context(
-            Store.open(config.store.url, config.store.media, config.store)
+            Store.open(config.store.url, config.store.media, config.store, patience=LOCK_PATIENCE)
         )
         if options.serve:
             open_things.enter_context(Serving(options.main, config.store, options.port))

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import (
+    ArgumentError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 from reid.errors import StoreError
 from storage.redact import redact
@@ -132,6 +138,10 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(begin)
 
 
+class LockHeldError(SQLAlchemyError):
+    """Another process held the store's write lock for too long; it can be tried again."""
+
+
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
     """One short transaction that holds the write lock from its first statement.
@@ -139,13 +149,33 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
     A store has one writer at a time, in whichever process: each sees what the last one left, ids
     rise in the order of commits, and no two wait for each other. SQLite is so by itself;
     PostgreSQL is asked for a lock, and the wait for it ends like SQLite's.
+
+    Raises:
+        LockHeldError: if another held it for `BUSY_SECONDS`; nothing was done.
     """
-    with engine.connect().execution_options(**WRITE) as connection, connection.begin():
-        if connection.dialect.name == "postgresql":
-            patience = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}"
-            connection.exec_driver_sql(patience)
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})"))
-        yield connection
+    with engine.connect().execution_options(**WRITE) as connection:
+        with _lock_errors():
+            transaction = connection.begin()
+        with transaction:
+            if connection.dialect.name == "postgresql":
+                patience = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}"
+                connection.exec_driver_sql(patience)
+                with _lock_errors():
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})"))
+            yield connection
+
+
+@contextmanager
+def _lock_errors() -> Iterator[None]:
+    """That the lock was not to be had, by name; other errors as they are."""
+    try:
+        yield
+    except OperationalError as error:
+        # SQLite: SQLITE_BUSY; PostgreSQL: lock_not_available.
+        codes = getattr(error.orig, "sqlite_errorname", ""), getattr(error.orig, "sqlstate", "")
+        if "SQLITE_BUSY" in codes[0] or codes[1] == "55P03":
+            raise LockHeldError(describe(error)) from error
+        raise
 
 
 def check_file(path: Path, shown: str, must_exist: bool) -> None:

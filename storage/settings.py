@@ -34,7 +34,7 @@ class StoreSettings(StrictModel):
         le=1,
         title="Commit interval",
         description="Seconds after which waiting rows are committed, at most: what a "
-        "`kill -9` can cost.",
+        "`kill -9` costs of the boxes.",
     )
     commit_rows: int = Field(
         default=10_000,

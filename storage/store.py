@@ -57,7 +57,9 @@ class Store:
     Use it in a `with` block or call `close`.
     """
 
-    def __init__(self, engine: Engine, shown: str, media: Path, settings: StoreSettings) -> None:
+    def __init__(
+        self, engine: Engine, shown: str, media: Path, settings: StoreSettings, patience: float
+    ) -> None:
         """Not for callers: see `open`."""
         self.url = shown
         self.media = media
@@ -68,7 +70,12 @@ class Store:
         self._models: dict[str, tuple[int, int]] = {}
         self._runs: set[int] = set()
         self._writer = Writer(
-            engine, shown, settings.commit_interval, settings.commit_rows, self._heartbeat
+            engine,
+            shown,
+            settings.commit_interval,
+            settings.commit_rows,
+            self._heartbeat,
+            patience,
         )
         self._allocators = {kind: StoreAllocator(self._writer, kind) for kind in _KINDS}
 
@@ -80,6 +87,7 @@ class Store:
         settings: StoreSettings | None = None,
         *,
         create: bool = True,
+        patience: float = 0.0,
     ) -> Store:
         """Open a store for writing; makes it or brings it up to date where needed.
 
@@ -89,6 +97,8 @@ class Store:
             settings: how often to commit; its url and media are not read.
             create: if False, refuse what is not yet a store of this version: for commands about
                 what is in it, where a mistyped name must not make a new one.
+            patience: seconds that a lock of another process is waited for beyond the usual 20:
+                for a run, whom no one waits for and whom a long VACUUM must not end.
 
         Raises:
             StoreError: naming what is wrong; a store of a newer version is left untouched.
@@ -106,7 +116,7 @@ class Store:
             migrate(engine, shown)
             with store_errors(shown, "cannot make the media folder of"):
                 folder.mkdir(parents=True, exist_ok=True)
-            store = cls(engine, shown, folder, settings or StoreSettings())
+            store = cls(engine, shown, folder, settings or StoreSettings(), patience)
         except BaseException:
             engine.dispose()
             raise

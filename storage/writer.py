@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.sql import Executable
 
 from reid.errors import StoreError
-from storage.engine import describe, write_transaction
+from storage.engine import LockHeldError, describe, write_transaction
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Writer:
         interval: float,
         rows: int,
         heartbeat: Callable[[Connection], None],
+        patience: float = 0.0,
     ) -> None:
         """Start the thread.
 
@@ -77,12 +78,14 @@ class Writer:
             rows: rows that may wait, at most. Fewer where the disk or the server is slow:
                 `put` makes its caller wait rather than a row for its commit.
             heartbeat: called in a transaction every few seconds, however idle the store is.
+            patience: seconds that a lock of another process is waited for, beyond the usual.
         """
         self._engine = engine
         self._shown = shown
         self._interval = interval
         self._rows = rows
         self._heartbeat = heartbeat
+        self._patience = patience
         self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
         self._queue: queue.SimpleQueue[Sequence[Rows | Task]] = queue.SimpleQueue()
         self._waiting = 0
@@ -187,7 +190,7 @@ class Writer:
 
     def _write(self, batch: Sequence[Rows | Task]) -> None:
         try:
-            self._commit(batch)
+            self._commit_patiently(batch)
         except StoreError as error:
             self._fail(batch, error)
         except SQLAlchemyError as error:
@@ -216,6 +219,24 @@ class Writer:
             rows += _weight(operations)
             if waited_for or 2 * rows >= self._limit or time.monotonic() >= deadline:
                 return batch, False
+
+    def _commit_patiently(self, batch: Sequence[Rows | Task]) -> None:
+        began = time.monotonic()
+        while True:
+            try:
+                self._commit(batch)
+                return
+            except LockHeldError:  # before anything of the batch was done
+                waited = time.monotonic() - began
+                if waited >= self._patience:
+                    raise
+                log.warning(
+                    "store %s has been locked by another program for %.0f s; trying again "
+                    "(%.0f s at most)",
+                    self._shown,
+                    waited,
+                    self._patience,
+                )
 
     def _commit(self, batch: Sequence[Rows | Task]) -> None:
         stale: list[Path] = []

@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import Connection
 
 from reid.errors import StoreError
+from storage import engine as engine_module
 from storage.allocator import next_revision, take_id
 from storage.queries import StoreReader
 from storage.store import Store
@@ -277,3 +278,28 @@ def test_two_writers_never_wait_for_each_other(
             other.result()
         ours.flush()
         theirs.flush()
+
+
+def test_a_lock_that_another_holds_for_long_does_not_end_a_patient_store(
+    url: str, media: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A VACUUM or a backup takes longer than anybody waits; a run's cameras go on meanwhile."""
+    monkeypatch.setattr(engine_module, "BUSY_SECONDS", 0.3)
+    with Store.open(url, media, patience=60.0) as patient:
+        hasty = Store.open(url, media)
+        other = engine_module.connect(engine_module.parse_url(url))
+        run = patient.begin_run({}, CAMERAS)
+        with engine_module.write_transaction(other):
+            patient.add_points(run, "door", 1, points(3))
+            with pytest.raises(StoreError, match=r"cannot write to store .*lock"):
+                hasty.begin_run({}, CAMERAS)
+            deadline = time.monotonic() + 30
+            while caplog.text.count("locked by another program") < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        other.dispose()
+        with pytest.raises(StoreError):
+            hasty.close()
+        patient.flush()
+        (row,) = patient.reader().tracks()
+        assert row.boxes == 3

@@ -54,7 +54,8 @@ def track(found: Sequence[list[Detection]], settings: TrackerSettings, out: Path
     filler = GapFiller(settings.fill)
     lines = []
     for frame, detections in enumerate(found):
-        for number, point in filler.update(frame, frame / RATE, tracker.update(detections)):
+        tracked = tracker.update(detections, frame / RATE)
+        for number, point in filler.update(frame, frame / RATE, tracked):
             b = point.box
             size = f"{b.left:.2f},{b.top:.2f},{b.width:.2f},{b.height:.2f}"
             lines.append(f"{point.frame + 1},{number},{size},{point.confidence:.3f},-1,-1,-1\n")

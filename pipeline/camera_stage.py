@@ -48,7 +48,7 @@ class CameraStage:
         """Take the camera's next frame with what the detector found in it."""
         height, width = frame.image.shape[:2]
         counted = [d for d in detections if inside(self._camera, d.box, width, height)]
-        tracked = self._tracker.update(counted, frame.image)
+        tracked = self._tracker.update(counted, frame.time, frame.image)
         self.people = len(tracked)
         progress = Progress()
         boxes = [t.box for t in tracked]

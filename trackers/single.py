@@ -7,7 +7,9 @@ BoT-SORT and OC-SORT follow the papers of those names.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from statistics import median
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -20,17 +22,24 @@ from trackers.allocator import IdAllocator
 from trackers.records import Box, Detection, TrackedBox
 from trackers.settings import TrackerSettings
 
+STEPS = 9  # the last steps from frame to frame: their median is how often frames are looked at
+LONGEST_STEP = 10.0  # seconds; a longer one is an outage, not the pace of a slow machine
+
 
 class Tracker(Protocol):
     """Joins the detections of one camera to tracks, frame after frame."""
 
     def update(
-        self, detections: Sequence[Detection], image: NDArray[np.uint8] | None = None
+        self, detections: Sequence[Detection], time: float, image: NDArray[np.uint8] | None = None
     ) -> list[TrackedBox]:
         """Take the next frame's detections; return the tracks seen in it, oldest id first.
 
+        A person who was away for longer than the buffer comes back as another track, also where
+        no frame came meanwhile. Where time steps back, all tracks end.
+
         Args:
             detections: the people found; boxes that are no boxes (zero area, NaN) are left out.
+            time: capture time of the frame, UTC seconds.
             image: (H, W, 3) BGR uint8, needed only to follow a moving camera.
         """
         ...
@@ -52,7 +61,8 @@ def build_tracker(
     Args:
         settings: which tracker, and its thresholds.
         allocator: gives the ids; shared by all cameras of a run.
-        frame_rate: frames per second that will be given to `update`, after any cap.
+        frame_rate: frames per second that will be given to `update`, after any cap, as far as
+            the stream says. The buffer holds in seconds also where other frames come.
 
     Raises:
         ConfigError: the frame rate is not a positive number.
@@ -69,14 +79,22 @@ class UltralyticsTracker:
         self, settings: TrackerSettings, allocator: IdAllocator, frame_rate: float
     ) -> None:
         self._allocator = allocator
-        self._tracker = _build(settings, frame_rate)
+        frames = max(1, round(settings.buffer * frame_rate))
+        self._tracker = _build(settings, frames)
+        # Ultralytics ends a lost track once more than `frames` passed, and lets it go one later:
+        # the person has a last chance two frames after the buffer. Half a frame is for jitter.
+        self._buffer = (frames + 0.5) / frame_rate
+        self._longest = (frames + 2.5) / frame_rate
+        self._times: deque[float] = deque()  # of the last frames, as long as they count
+        self._steps: deque[float] = deque(maxlen=STEPS)
         self._ids: dict[int, int] = {}  # Ultralytics' id -> ours, of tracks that are alive
         self._finished: list[int] = []
 
     def update(
-        self, detections: Sequence[Detection], image: NDArray[np.uint8] | None = None
+        self, detections: Sequence[Detection], time: float, image: NDArray[np.uint8] | None = None
     ) -> list[TrackedBox]:
         """Take the next frame's detections; see `Tracker.update`."""
+        self._pass_time(time)
         rows = [
             (d.box.left, d.box.top, d.box.right, d.box.bottom, d.confidence, 0.0)
             for d in detections
@@ -97,7 +115,31 @@ class UltralyticsTracker:
         """End all tracks and start afresh."""
         self._finished += sorted(self._ids.values())
         self._ids.clear()
+        self._times.clear()
         self._tracker.reset()
+
+    def _pass_time(self, time: float) -> None:
+        """Tell Ultralytics, which counts frames, how many of them the buffer's seconds were.
+
+        With as many frames as the stream promises that is always the same number. A slow machine
+        looks at fewer: there the next frame is waited for at least, however late it comes.
+        """
+        step = time - self._times[-1] if self._times else 0.0
+        if 0 < step <= LONGEST_STEP:
+            self._steps.append(step)
+        usual = median(self._steps) if self._steps else 0.0
+        longest = max(self._longest, 2.5 * usual)
+        if not 0 <= step <= longest:
+            self.reset()
+        while self._times and time - self._times[0] > longest:
+            self._times.popleft()
+        peer = self._tracker
+        oldest = peer.frame_id + 1 - len(self._times)
+        peer.lost_stracks = [t for t in peer.lost_stracks if t.end_frame >= oldest]
+        buffer = max(self._buffer, 1.5 * usual)
+        # TrackTrack's name for it, and the others'; both are read nowhere else.
+        peer.max_time_lost = peer.max_frames_lost = sum(time - t <= buffer for t in self._times)
+        self._times.append(time)
 
     def _tracked(self, row: NDArray[np.float64]) -> TrackedBox:
         """One row of Ultralytics: left, top, right, bottom, id, confidence, class, index."""
@@ -121,8 +163,8 @@ def _boxes(table: NDArray[np.float32]) -> Any:
     return Boxes(table, (1, 1))  # the frame's size serves normalised boxes only, unused here
 
 
-def _build(settings: TrackerSettings, frame_rate: float) -> Any:
-    """Ultralytics' tracker object; its arguments as in its own YAML files."""
+def _build(settings: TrackerSettings, buffer: int) -> Any:
+    """Ultralytics' tracker object; its arguments as in its own YAML files, `buffer` in frames."""
     no_reports()
     from ultralytics.trackers.bot_sort import BOTSORT
     from ultralytics.trackers.byte_tracker import BYTETracker
@@ -140,7 +182,7 @@ def _build(settings: TrackerSettings, frame_rate: float) -> Any:
         track_high_thresh=settings.high,
         track_low_thresh=settings.low,
         new_track_thresh=settings.new,
-        track_buffer=max(1, round(settings.buffer * frame_rate)),
+        track_buffer=buffer,
         match_thresh=settings.match,
         fuse_score=settings.fuse_score,
         gmc_method="sparseOptFlow" if settings.moving_camera else "none",

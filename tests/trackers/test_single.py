@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import itertools
 import math
+import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from reid.errors import ConfigError
 from trackers.allocator import CountingAllocator
-from trackers.records import Box, Detection
+from trackers.records import Box, Detection, TrackedBox
 from trackers.settings import TrackerSettings
 from trackers.single import UltralyticsTracker, build_tracker
 
+START = 1_700_000_000.0
 KINDS = ("tracktrack", "bytetrack", "botsort", "ocsort")
 
 
@@ -18,11 +23,28 @@ def person(left: float, confidence: float = 0.9) -> Detection:
     return Detection(Box(left, 100, left + 40, 220), confidence)
 
 
+class Steady:
+    """A tracker whose frames come at the rate that the stream promises, unless `time` is set."""
+
+    def __init__(self, inner: UltralyticsTracker, rate: float) -> None:
+        self.inner, self.step, self.time = inner, 1 / rate, START
+        self.finished, self.reset = inner.finished, inner.reset
+
+    def update(
+        self, detections: Sequence[Detection], image: NDArray[np.uint8] | None = None
+    ) -> list[TrackedBox]:
+        self.time += self.step
+        return self.inner.update(detections, self.time, image)
+
+
 def tracker(
-    kind: str = "tracktrack", allocator: CountingAllocator | None = None, **changed: object
-) -> UltralyticsTracker:
+    kind: str = "tracktrack",
+    allocator: CountingAllocator | None = None,
+    rate: float = 10,
+    **changed: object,
+) -> Steady:
     settings = TrackerSettings.model_validate({"kind": kind, **changed})
-    return build_tracker(settings, allocator or CountingAllocator(), frame_rate=10)
+    return Steady(build_tracker(settings, allocator or CountingAllocator(), rate), rate)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,11 +133,123 @@ def test_boxes_that_are_none_do_no_harm(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_buffer_is_in_seconds_at_any_frame_rate(kind: str) -> None:
     for rate in (5, 30):
-        one = build_tracker(TrackerSettings(kind=kind, buffer=2), CountingAllocator(), rate)
+        one = tracker(kind, rate=rate, buffer=2)
         for _ in range(10):
             one.update([person(100)])
         lasted = next(i for i in range(1000) if one.update([]) or one.finished())
         assert lasted == pytest.approx(2 * rate, abs=2)
+
+
+def follow(one: Steady, person: Detection, frames: int = 20) -> int:
+    """The person's track, after some frames."""
+    return [one.update([person]) for _ in range(frames)][-1][0].track
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seconds", [1.3, 3600, -0.5])
+def test_after_an_outage_whoever_stands_there_is_another_track(kind: str, seconds: float) -> None:
+    """Symptom: a camera came back after an hour, and the one at the counter was who had stood
+    there before: no frame had passed. Where the clock was set back nobody knows how long it was.
+    """
+    one = tracker(kind)
+    assert follow(one, person(100)) == 1
+    one.time += seconds
+    assert follow(one, person(101)) == 2
+    assert one.finished() == [1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_short_outage_ends_no_track(kind: str) -> None:
+    one = tracker(kind)
+    assert follow(one, person(100)) == 1
+    one.time += 0.8
+    assert follow(one, person(101)) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("promised", "real"), [(25, 2.75), (240, 25), (5, 25)])
+def test_the_buffer_is_in_seconds_whatever_rate_the_stream_promises(
+    kind: str, promised: float, real: float
+) -> None:
+    """Symptom: on a slow machine a lost track ended after 10 s where the buffer is 1 s, and
+    someone else at the same spot 8 s later was the same track.
+    """
+    one = tracker(kind, rate=promised)
+    one.step = 1 / real
+    follow(one, person(100))
+    lasted = next(i for i in itertools.count(1) if one.update([]) or one.finished()) / real
+    assert 1 < lasted < 1 + 2 / promised + 2 / real
+
+    for absent, track in ((0.7, 1), (1.5, 2)):
+        one = tracker(kind, rate=promised)
+        one.step = 1 / real
+        follow(one, person(100))
+        for _ in range(round(absent * real)):
+            one.update([])
+        assert follow(one, person(101)) == track
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("real", [0.2, 0.8])
+def test_a_very_slow_machine_still_follows_who_stands(kind: str, real: float) -> None:
+    """Frames further apart than the buffer are no outage where all of them are."""
+    one = tracker(kind, rate=25)
+    one.step = 1 / real
+    follow(one, person(100))
+    one.finished()
+    track = follow(one, person(100), 1)
+    assert follow(one, person(100)) == track
+    assert one.finished() == []
+
+
+class Plain:
+    """The peer as it is: its buffer a fixed number of frames."""
+
+    def __init__(self, kind: str, frames: int) -> None:
+        from trackers.single import _build
+
+        self._peer = _build(TrackerSettings.model_validate({"kind": kind}), frames)
+
+    def update(self, detections: Sequence[Detection]) -> list[list[float]]:
+        from ultralytics.engine.results import Boxes
+
+        rows = [
+            (d.box.left, d.box.top, d.box.right, d.box.bottom, d.confidence, 0) for d in detections
+        ]
+        table = Boxes(np.array(rows, np.float32).reshape(-1, 6), (1, 1))
+        output = np.asarray(self._peer.update(table, None), np.float64).reshape(-1, 8)
+        return sorted(output[:, [4, 0, 1, 2, 3, 5]].tolist())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rate", "buffer"), [(7, 1.0), (7.5, 1.0), (10, 0.3), (29.97, 0.0)])
+def test_where_frames_come_as_promised_the_peer_is_not_disturbed(
+    kind: str, rate: float, buffer: float
+) -> None:
+    """People who hide for many lengths of time, in millisecond time stamps: box for box."""
+    rng = random.Random(rate)
+    plain = Plain(kind, max(1, round(buffer * rate)))
+    one = build_tracker(
+        TrackerSettings.model_validate({"kind": kind, "buffer": buffer}), CountingAllocator(), rate
+    )
+    names: dict[float, int] = {}  # ours and the peer's ids are given in one order
+    hidden = [0.0] * 6
+    for frame in range(400):
+        found = []
+        for number in range(6):
+            hidden[number] -= 1 / rate
+            if hidden[number] < -1:
+                hidden[number] = rng.choice([0, 0, rng.uniform(0, 2.5 * max(buffer, 0.4))])
+            if hidden[number] <= 0:
+                left = 150 * number + rng.gauss(0, 2) + 0.3 * frame
+                found.append(person(left, rng.choice([0.3, 0.6, 0.9])))
+        expected = plain.update(found)
+        got = one.update(found, START + round(frame / rate, 3))
+        for row, item in zip(expected, got, strict=True):
+            assert names.setdefault(row[0], item.track) == item.track
+            b = item.box
+            assert row[1:] == [b.left, b.top, b.right, b.bottom, item.confidence]
+    assert len(names) > 12, "many tracks ended and began"
 
 
 @pytest.mark.parametrize("kind", ["botsort", "tracktrack"])

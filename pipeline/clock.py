@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import math
 
+HIGHEST_RATE = 240.0  # frames per second; what says more is a time base, not a camera
+
+
+def nominal_rate(*said: float | None) -> float | None:
+    """The first rate that a camera may have, of those that a stream says (frames per second).
+
+    A Matroska file with uneven times says 1000, an RTSP stream 90000: the ticks of their clocks.
+    """
+    return next((float(rate) for rate in said if rate and 0 < rate <= HIGHEST_RATE), None)
+
 
 class FileClock:
     """Capture times of a file: its start time plus pts. The same file gives the same times.
@@ -120,18 +130,23 @@ class RateCap:
     def __init__(self, fps: float | None) -> None:
         self._fps = fps
         self._first: float | None = None
+        self._last = -math.inf
         self._slot = -1
 
     def takes(self, time: float) -> bool:
-        """True if the frame taken at `time` (UTC seconds, rising) is one to look at."""
+        """True if the frame taken at `time` (UTC seconds) is one to look at.
+
+        Times rise. Where they step back by more than a slot the clock was set, and the choice
+        starts afresh.
+        """
         if self._fps is None:
             return True
-        if self._first is None or time < self._first:
+        if self._first is None or time < self._last - 1 / self._fps:
             self._first, self._slot = time, -1
         # Some tolerance: the 33 ms time stamps of a 30 fps stream are not "too early" for 30.
         tolerance = min(0.25, 0.005 * self._fps)
         slot = math.floor((time - self._first) * self._fps + tolerance)
         if slot <= self._slot:
             return False
-        self._slot = slot
+        self._slot, self._last = slot, time
         return True

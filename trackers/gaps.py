@@ -36,6 +36,9 @@ class GapFiller:
             time: its capture time, UTC seconds.
             boxes: what the tracker returned for it.
         """
+        if self._frames and time < self._frames[-1][1]:  # the clock was set back
+            self._frames.clear()
+            self._last.clear()
         points: list[tuple[int, TrackPoint]] = []
         for box in boxes:
             point = TrackPoint(frame, time, box.box, box.confidence)

@@ -83,7 +83,7 @@ class TrackletBuilder:
     def _worth(self, time: float, score: float) -> bool:
         if self._asked is None:
             return True
-        if time - self._asked < self.settings.interval:
+        if 0 <= time - self._asked < self.settings.interval:  # below: the clock was set back
             return False
         if len(self._scores) < self.settings.crops_per_track:
             return True

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from pipeline.clock import FileClock, LiveClock, RateCap
+from pipeline.clock import FileClock, LiveClock, RateCap, nominal_rate
 
 
 def test_a_file_starts_at_its_start_time_whatever_its_first_pts():
@@ -90,6 +90,37 @@ def test_rate_cap(rate, cap, seconds, expected):
     taken = [n for n in range(rate * seconds) if chooser.takes(round(n / rate, 3))]
     assert abs(len(taken) - expected) <= 1
     assert taken[0] == 0
+
+
+@pytest.mark.parametrize("step", [-3600, -60, -1, 3600])
+def test_a_clock_that_is_set_blinds_no_camera(step):
+    """Symptom: the wall clock went back an hour, and a camera with a cap gave no picture for it."""
+    chooser = RateCap(12.5)
+    times = [1000 + n / 25 for n in range(500)]
+    assert sum(map(chooser.takes, times)) == 250
+    taken = [n for n in range(500) if chooser.takes(1020 + step + n / 25)]
+    assert taken[0] <= 1 and len(taken) == 250
+
+
+def test_a_cap_is_kept_where_times_waver():
+    """Two pictures in the wrong order are no clock that was set."""
+    chooser = RateCap(10)
+    order = [n + (1 if n % 2 == 0 else -1) for n in range(100)]
+    assert sum(chooser.takes(n / 25) for n in order) == pytest.approx(40, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ((25, 30), 25.0),
+        ((1000, None), None),  # Matroska's milliseconds
+        ((90_000, 12.5), 12.5),  # RTP's clock
+        ((0, 240), 240.0),
+        ((None, math.nan, math.inf, -5), None),
+    ],
+)
+def test_a_rate_that_no_camera_has_is_none(said, expected):
+    assert nominal_rate(*said) == expected
 
 
 def test_no_cap_takes_all():

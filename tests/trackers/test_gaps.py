@@ -52,6 +52,18 @@ def test_tracks_do_not_mix_and_zero_fills_nothing() -> None:
     assert [p.frame for _, p in filler.update(2, 0.2, [tracked(4)])] == [2]
 
 
+def test_nothing_is_filled_over_a_clock_that_was_set_back() -> None:
+    """Symptom: until the clock was where it had been, every frame was kept and gone through."""
+    filler = GapFiller(longest=1.0)
+    for frame in range(5):
+        filler.update(frame, 100 + frame / 10, [tracked(0)] if frame < 3 else [])
+    points = filler.update(5, 50.0, [tracked(4)])
+    assert [p.frame for _, p in points] == [5]
+    filler.update(6, 50.1, [])
+    points = filler.update(7, 50.2, [tracked(4)])
+    assert [(p.frame, p.time) for _, p in points] == [(6, pytest.approx(50.1)), (7, 50.2)]
+
+
 def test_a_forgotten_track_is_not_filled() -> None:
     filler = GapFiller(longest=1.0)
     filler.update(0, 0.0, [tracked(0)])

@@ -32,6 +32,14 @@ def test_a_track_embeds_now_and_then_never_every_frame():
     assert found.add(point(6.0, better), IMAGE, []) is not None
 
 
+def test_a_clock_that_was_set_back_delays_no_crop():
+    """Symptom: until the clock was where it had been, the track gave no picture to embed."""
+    found = builder(interval=0.5)
+    assert found.add(point(100.0), IMAGE, []) is not None
+    asked = [t / 10 for t in range(12) if found.add(point(t / 10), IMAGE, []) is not None]
+    assert asked == [0.0, 0.5, 1.0]
+
+
 def test_a_hidden_person_is_not_embedded():
     found = builder()
     nearer = Box(95, 110, 150, 260)

@@ -21,7 +21,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.clock import FileClock, LiveClock, PacketClock
+from pipeline.clock import FileClock, LiveClock, PacketClock, nominal_rate
 from pipeline.config import CameraConfig
 from pipeline.pictures import Image, Picture, Source, StreamInfo
 from reid.errors import SourceError
@@ -262,12 +262,12 @@ class VideoSource:
         if camera.url.kind == "http" and camera.live is None:
             is_live = container.duration is None
         start, start_from = (None, "") if is_live else self._start()
-        rate = stream.average_rate or stream.guessed_rate
+        rates = (stream.average_rate, stream.guessed_rate)
         return StreamInfo(
             codec=stream.codec_context.name,
             width=stream.codec_context.width,
             height=stream.codec_context.height,
-            frame_rate=float(rate) if rate else None,
+            frame_rate=nominal_rate(*(None if r is None else float(r) for r in rates)),
             duration=duration,
             frames=stream.frames,
             is_live=is_live,

@@ -11,7 +11,7 @@ from typing import cast
 
 import cv2
 
-from pipeline.clock import LiveClock
+from pipeline.clock import LiveClock, nominal_rate
 from pipeline.config import CameraConfig
 from pipeline.pictures import Image, Picture, StreamInfo
 from reid.errors import SourceError
@@ -54,7 +54,7 @@ class DeviceSource:
             codec=letters.lower() if letters.isprintable() and letters.strip() else "raw",
             width=int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
             height=int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-            frame_rate=rate if 0 < rate < 1000 else None,
+            frame_rate=nominal_rate(rate),
             duration=None,
             frames=0,
             is_live=True,

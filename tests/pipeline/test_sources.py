@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import av
 import numpy as np
 import pytest
 
@@ -105,6 +106,24 @@ def test_frame_rate_cap_keeps_the_count_of_all_frames(video):
     assert [f.index for f in frames] == [0, 5, 10, 15, 20, 25]
     assert [number_of(f.image) for f in frames] == [0, 5, 10, 15, 20, 25]
     assert (states["a"].decoded, states["a"].frames, states["a"].dropped) == (30, 6, 0)
+
+
+def test_a_clocks_ticks_are_no_frame_rate(video, tmp_path):
+    """Symptom: a Matroska file with uneven times has 1000 frames a second, says FFmpeg."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(video("vp8.mkv", codec="libvpx"))) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        late = random.Random(1)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                packet.pts = packet.dts = packet.pts + late.randrange(packet.duration)
+                out.mux(packet)
+    source = decode.open_source(camera("a", path))
+    try:
+        assert source.info.frame_rate is None
+    finally:
+        source.close()
 
 
 def test_files_are_merged_by_capture_time_ties_by_camera_order(video):

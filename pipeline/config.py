@@ -125,7 +125,11 @@ class CameraConfig(StrictModel):
         default=10.0, title="Open time-out", description="Seconds to wait for a connection."
     )
     read_timeout: Seconds = Field(
-        default=10.0, title="Read time-out", description="Seconds without data that mean a stall."
+        default=10.0,
+        title="Read time-out",
+        description="Seconds without data, or of a live camera without a picture, that mean a "
+        "stall. The first picture may take three times as long: raise it for a camera that sends "
+        "a key frame less than every 30 seconds.",
     )
     reconnect_min: Seconds = Field(
         default=1.0,

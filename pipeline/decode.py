@@ -35,6 +35,7 @@ _LENIENT: dict[str, Any] = (
 )
 
 _MICROSECOND = Fraction(1, 1_000_000)
+FIRST_PICTURE = 3  # times read_timeout
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,36 @@ class _VideoPicture:
         turns = round(self.frame.rotation / 90) % 4
         # The display matrix turns counterclockwise, as numpy's rot90 does.
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+class _PictureWatch:
+    """Notices a live stream that sends data but no pictures; FFmpeg's time-out sees only silence.
+
+    Args:
+        patience: seconds without a picture. The first may take `FIRST_PICTURE` times as long: a
+            stream is joined between two key frames, which some cameras send seldom.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = self._limit = patience
+        self._limit *= FIRST_PICTURE
+        self._last = time.monotonic()
+        self.packets = 0  # of the video, since the last picture
+
+    def picture(self) -> None:
+        """A picture came."""
+        self._last, self._limit, self.packets = time.monotonic(), self._patience, 0
+
+    def stall(self) -> str | None:
+        """What is wrong, if no picture came for too long."""
+        if time.monotonic() - self._last <= self._limit:
+            return None
+        times = "" if self._limit == self._patience else f"{FIRST_PICTURE} times "
+        if self.packets:
+            came = f"though {self.packets} packets of the video came: none could be decoded"
+        else:
+            came = "nor any packet of the video, though other streams go on"
+        return f"no picture for {self._limit:g} s ({times}read_timeout), {came}"
 
 
 class VideoSource:
@@ -134,7 +165,7 @@ class VideoSource:
         clock = FileClock(info.start or 0.0, first, step)
         packets = PacketClock(info.start or 0.0, first, step)
         count, damaged, last_damaged, end = 0, 0, False, info.start or 0.0
-        for packet in self._packets():
+        for packet in self._packets(stream):
             if self._tape is not None:
                 times = (None if t is None else t * base for t in (packet.pts, packet.dts))
                 self._tape.packet(packet, packets.time(*times))
@@ -159,7 +190,12 @@ class VideoSource:
         began = time.time() if self._container.format.name == "mpjpeg" else None
         if began is not None:
             base = float(_MICROSECOND)
-        for packet in self._packets():
+        watch = _PictureWatch(self._camera.read_timeout)
+        for packet in self._packets():  # of all streams: sound that goes on hides no frozen picture
+            if packet.stream.index != self._stream.index:
+                self._check(watch)
+                continue
+            watch.packets += 1
             now = time.time()
             if began is not None:
                 packet.time_base, packet.duration = _MICROSECOND, 0
@@ -172,15 +208,22 @@ class VideoSource:
                 frames = packet.decode()
             except av.error.FFmpegError as error:
                 log.debug("camera %s: a damaged packet: %s", self._camera.id, error.strerror)
-                continue
+                frames = []
             for frame in frames:
                 pts = None if frame.pts is None else frame.pts * base
                 yield _VideoPicture(clock.time(pts, time.time()), frame)
+                watch.picture()
+            self._check(watch)
         raise self._error("the stream ended")
 
-    def _packets(self) -> Iterator[Any]:
+    def _check(self, watch: _PictureWatch) -> None:
+        if (stall := watch.stall()) is not None:
+            raise self._error(stall)
+
+    def _packets(self, *streams: VideoStream) -> Iterator[Any]:
+        """Packets of these streams, or of all that there are."""
         try:
-            yield from self._container.demux(self._stream)
+            yield from self._container.demux(*streams)
         except (av.error.FFmpegError, OSError) as error:
             raise self._error(f"reading failed: {self._reason(error)}") from None
 

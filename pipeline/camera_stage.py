@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -43,9 +44,16 @@ class CameraStage:
         self._settings = settings
         self.builders: dict[int, TrackletBuilder] = {}
         self.people = 0
+        self._heard = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        """Seconds of this machine's time since the last frame."""
+        return time.monotonic() - self._heard
 
     def process(self, frame: Frame, detections: Sequence[Detection]) -> Progress:
         """Take the camera's next frame with what the detector found in it."""
+        self._heard = time.monotonic()
         height, width = frame.image.shape[:2]
         counted = [d for d in detections if inside(self._camera, d.box, width, height)]
         tracked = self._tracker.update(counted, frame.time, frame.image)
@@ -73,6 +81,7 @@ class CameraStage:
     def finish(self) -> list[TrackletBuilder]:
         """The stream ended: every open track ends with it."""
         self._tracker.reset()
+        self.people = 0
         return self._take(sorted(self.builders))
 
     def _take(self, tracks: Sequence[int]) -> list[TrackletBuilder]:

@@ -38,6 +38,8 @@ from trackers.tracklets import CropRequest, TrackletBuilder
 log = logging.getLogger(__name__)
 
 DEFAULT_FRAME_RATE = 25.0  # for a stream that does not say
+IDLE = 1.0  # seconds without a frame of any camera, then the lost ones are looked after
+IN_FLIGHT = 2.0  # seconds that a lost camera's last frames may take to get here
 
 
 @dataclass(slots=True)
@@ -165,6 +167,7 @@ class Runner:
                 for frames, found in ahead(self._detected(sources), 2, "detector"):
                     self._process(frames, found)
                     self._report(sources)
+                    self._end_lost()
                     if self._stop.is_set():
                         break
                 self._finish_tracks()
@@ -209,8 +212,8 @@ class Runner:
         self._news = DecisionNews(self._store, self._run)
 
     def _detected(self, sources: Sources) -> Iterator[tuple[list[Frame], list[list[Detection]]]]:
-        for frames in sources.batches(self._config.runtime.batch):
-            yield frames, self._detector.process(frames)
+        for frames in sources.batches(self._config.runtime.batch, idle=IDLE):
+            yield frames, self._detector.process(frames) if frames else []
 
     def _process(self, frames: Sequence[Frame], found: Sequence[list[Detection]]) -> None:
         for frame, detections in zip(frames, found, strict=True):
@@ -292,6 +295,18 @@ class Runner:
             self._close(camera, stage.finish())
         self._decide()
         self._heed()  # what people said meanwhile has the last word
+
+    def _end_lost(self) -> None:
+        """End the tracks of live cameras that are lost: they may be back in an hour, or never."""
+        silence = self._config.tracker.buffer + IN_FLIGHT
+        for camera, stage in self._stages.items():
+            state = self._status.cameras[camera]
+            away = state.is_live and state.state != "running" and stage.silence > silence
+            if away and stage.builders:
+                self._embed()
+                self._close(camera, stage.finish())
+                self._status.people[camera] = 0
+                self._decide()
 
     def _stage(self, camera: str) -> CameraStage:
         if camera not in self._stages:

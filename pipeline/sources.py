@@ -320,30 +320,42 @@ class Sources:
         with self._changed:
             return {r.camera.id: r.snapshot() for r in self._readers}
 
-    def batches(self, size: int) -> Iterator[list[Frame]]:
+    def batches(self, size: int, idle: float | None = None) -> Iterator[list[Frame]]:
         """Yield batches of up to `size` frames until all files ended and no camera is live.
 
         Frames of files come in the order of capture time, ties in the order of the cameras.
         With files alone every batch is full but the last, whatever the machine's load.
         Each live camera adds its newest frame, if it has a new one, on top of order and size
         shared with the files; live frames never wait for files.
+
+        Args:
+            size: of a batch, at most.
+            idle: seconds without a batch after which an empty one is given, so that who takes
+                them can look after cameras that are lost; None: never.
         """
         if size < 1:
             raise ValueError(f"size is {size}; it must be 1 or more")
         turn = 0
         pending: list[Frame] = []
+        given = time.monotonic()
         while not self._stop.is_set():
             with self._changed:
                 live, turn = self._take_live(size, turn)
                 self._merge(pending, size - len(live))
                 finished = self._finished()
-                if not live and len(pending) < size and not finished:
+                wait = not live and len(pending) < size and not finished
+                if wait:
                     self._changed.wait(0.2)
-                    continue
+            if wait:
+                if idle is not None and time.monotonic() - given >= idle:
+                    yield []
+                    given = time.monotonic()
+                continue
             batch = pending + live
             pending = []
             if batch:
                 yield batch
+                given = time.monotonic()
             if finished and not batch:
                 return
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,10 @@ from trackers.gaps import GapFiller
 from trackers.records import Detection, TrackPoint
 from trackers.single import Tracker
 from trackers.tracklets import CropRequest, TrackletBuilder
+
+WARN_EVERY = 60.0  # seconds
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +51,7 @@ class CameraStage:
         self.builders: dict[int, TrackletBuilder] = {}
         self.people = 0
         self._heard = time.monotonic()
+        self._warned = -math.inf
 
     @property
     def silence(self) -> float:
@@ -75,8 +82,17 @@ class CameraStage:
     def receive(self, request: CropRequest, embedding: PartEmbeddings) -> None:
         """Hand an embedded crop back to its track."""
         builder = self.builders.get(request.track)
-        if builder is not None:
-            builder.receive(request, embedding)
+        if builder is None or builder.receive(request, embedding):
+            return
+        now = time.monotonic()
+        if now - self._warned >= WARN_EVERY:
+            self._warned = now
+            log.warning(
+                "camera %s: the model gave numbers that are NaN, infinite or beyond half precision "
+                "for a picture of track %d; it is left out",
+                self._camera.id,
+                request.track,
+            )
 
     def finish(self) -> list[TrackletBuilder]:
         """The stream ended: every open track ends with it."""

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
 from pydantic import ValidationInfo as Info
 
 from detectors.settings import DetectorSettings
@@ -33,6 +41,18 @@ Url = Annotated[SourceUrl, PlainValidator(_read_url), PlainSerializer(str)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3, max_length=256)]
 Metres = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+# The store keeps moments up to the end of 9999; a file may be a year long.
+LAST_START = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def _in_bounds(start: datetime) -> datetime:
+    if not FIRST_MOMENT <= start < LAST_START:
+        raise ValueError("should be in the years 1970 to 9998, UTC")
+    return start
+
+
+StartTime = Annotated[AwareDatetime, AfterValidator(_in_bounds)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
@@ -75,12 +95,12 @@ class CameraConfig(StrictModel):
     enabled: bool = Field(
         default=True, title="Enabled", description="`false` leaves the camera out of the run."
     )
-    start_time: AwareDatetime | None = Field(
+    start_time: StartTime | None = Field(
         default=None,
         title="Start time",
         description="Files only: when the first picture was taken, ISO 8601 with its zone, such "
-        "as `2024-05-01T08:00:00+02:00`. Empty: from the file's metadata (`creation_time`), "
-        "else the time the file was last modified.",
+        "as `2024-05-01T08:00:00+02:00`, in the years 1970 to 9998. Empty: from the file's "
+        "metadata (`creation_time`), else the time the file was last modified.",
     )
     max_fps: float | None = Field(
         default=None,

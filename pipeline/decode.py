@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.clock import FileClock, LiveClock, PacketClock, nominal_rate
-from pipeline.config import CameraConfig
+from pipeline.config import FIRST_MOMENT, LAST_START, CameraConfig
 from pipeline.pictures import Image, Picture, Source, StreamInfo
 from reid.errors import SourceError
 
@@ -328,7 +328,12 @@ class VideoSource:
             if moment is not None:
                 return moment, "metadata"
         if self._camera.url.kind == "file":
-            return Path(self._camera.url.secret()).stat().st_mtime, "modification time"
+            modified = Path(self._camera.url.secret()).stat().st_mtime
+            if not FIRST_MOMENT.timestamp() <= modified < LAST_START.timestamp():
+                raise self._error(
+                    "the file was last modified before 1970 or after 9998: give its start_time"
+                )
+            return modified, "modification time"
         log.warning(
             "camera %s: neither start_time nor metadata say when it was recorded: taking now",
             self._camera.id,
@@ -364,4 +369,5 @@ def _moment(text: str) -> float | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return moment.timestamp() if moment.year >= 1990 else None  # 1904 and 1970 mean "not set"
+    # 1904 and 1970 mean "not set"
+    return moment.timestamp() if moment.year >= 1990 and moment < LAST_START else None

@@ -93,8 +93,17 @@ class TrackletBuilder:
         self._scores.remove(worst)
         return True
 
-    def receive(self, request: CropRequest, embedding: PartEmbeddings) -> None:
-        """Take back an embedded crop (N = 1); rows the detector did not see count for less."""
+    def receive(self, request: CropRequest, embedding: PartEmbeddings) -> bool:
+        """Take back an embedded crop (N = 1); rows the detector did not see count for less.
+
+        Returns:
+            False if its numbers cannot be kept, NaN or beyond half precision: then it is dropped,
+            and a later crop may take its place.
+        """
+        if not fits_half(embedding):
+            if request.score in self._scores:
+                self._scores.remove(request.score)
+            return False
         visible = np.asarray(request.body.visible, np.float32)
         weighted = PartEmbeddings(
             embedding.parts,
@@ -105,6 +114,7 @@ class TrackletBuilder:
         self._kept.append(_Embedded(request, weighted))
         if len(self._kept) > self.settings.crops_per_track:
             self._kept.remove(min(self._kept, key=lambda k: k.request.score))
+        return True
 
     @property
     def embedded(self) -> int:
@@ -130,6 +140,13 @@ class TrackletBuilder:
             embedding=pooled,
             exemplars=tuple(exemplar(k.request, k.embedding) for k in best),
         )
+
+
+def fits_half(embedding: PartEmbeddings) -> bool:
+    """Whether all numbers are finite in half precision, as the store keeps them."""
+    arrays = (embedding.parts, embedding.global_parts, embedding.quality)
+    with np.errstate(over="ignore"):
+        return all(bool(np.isfinite(a.astype(np.float16)).all()) for a in arrays)
 
 
 def covered_share(box: Box, others: Sequence[Box]) -> float:

@@ -96,6 +96,10 @@ def test_all_keys_are_read(cams):
         ),
         ("cameras:\n- {id: a, url: a.mp4, start_time: 2024-05-01T08:00:00}", ["timezone"]),
         ("cameras:\n- {id: a, url: a.mp4, start_time: 5}", ["start_time", "5"]),
+        # the store's years: found out at the first box, they once ended the run for all cameras
+        ("cameras:\n- {id: a, url: a.mp4, start_time: 1960-06-30T00:00:00Z}", ["1970 to 9998"]),
+        ("cameras:\n- {id: a, url: a.mp4, start_time: 1970-01-01T00:00:00+01:00}", ["1970 to"]),
+        ("cameras:\n- {id: a, url: a.mp4, start_time: 9999-12-31T23:59:59Z}", ["[0].start_time"]),
         ("cameras:\n- {id: a, url: a.mp4, start_time: 2024-13-45T00:00:00Z}", ["month"]),
         ("cameras:\n- {id: a, url: a.mp4, live: true}", ["live", "HTTP"]),
         ("cameras:\n- {id: a}", ["[0].url", "required"]),

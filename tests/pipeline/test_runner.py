@@ -6,6 +6,7 @@ import math
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.config import load_cameras, load_pipeline
@@ -25,8 +26,10 @@ def cameras_file(folder: Path, **files: Path) -> Path:
     return folder / "cams.yaml"
 
 
-def run(folder: Path, cameras: Path, name: str = "run", detector=None, stop=None) -> Summary:
-    embedder = ColourEmbedder()
+def run(
+    folder: Path, cameras: Path, name: str = "run", detector=None, stop=None, embedder=None
+) -> Summary:
+    embedder = embedder or ColourEmbedder()
     config = resolve_matching(load_pipeline(None), embedder)
     with Store.open(f"sqlite:///{folder / name}.db") as store:
         return Runner(
@@ -107,6 +110,25 @@ def test_a_broken_camera_is_its_own_trouble(tmp_path, two_cameras):
     assert "gone.mp4" in summary.failed["gone"]
     alone, with_broken = contents(tmp_path, "alone"), contents(tmp_path, "with")
     assert alone[1] == with_broken[1]
+
+
+class HalfBroken(ColourEmbedder):
+    """A model that answers NaN for green people, who are on the left camera alone."""
+
+    def embed(self, crops):
+        found = super().embed(crops)
+        green = [crop[crop.shape[0] // 2, crop.shape[1] // 2].argmax() == 1 for crop in crops]
+        found.parts[green] = np.nan
+        return found
+
+
+def test_bad_numbers_are_their_tracks_own_trouble(tmp_path, two_cameras, caplog):
+    """Symptom: the first NaN raised in the main thread, and the run ended for all cameras."""
+    summary = run(tmp_path, two_cameras, embedder=HalfBroken())
+    assert (summary.frames, summary.tracks, summary.identities) == (80, 4, 3)
+    assert summary.actions == {"create": 2, "link": 1, "abstain": 1}
+    warnings = [r.getMessage() for r in caplog.records if "NaN" in r.getMessage()]
+    assert len(warnings) == 1 and "camera left" in warnings[0], "once a minute at most"
 
 
 def test_a_video_without_people_ends_well(tmp_path):

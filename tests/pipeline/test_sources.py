@@ -241,6 +241,15 @@ def test_bad_files_fail_with_their_reason_and_disturb_nobody(tmp_path, video):
     assert (states["good"].state, states["good"].frames) == ("ended", 12)
 
 
+def test_a_file_from_before_all_clocks_needs_its_start_time(video):
+    """Symptom: at its first box the store refused the time, and the run ended for all."""
+    path = video("a.mp4")
+    os.utime(path, (-3e8, -3e8))
+    _, states = run([camera("a", path, start_time=None)])
+    assert states["a"].state == "failed"
+    assert "give its start_time" in states["a"].error
+
+
 def test_only_bad_cameras_end_at_once(tmp_path):
     batches, states = run([camera("a", tmp_path / "missing.mp4")])
     assert batches == [] and states["a"].state == "failed"

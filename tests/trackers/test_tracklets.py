@@ -113,6 +113,21 @@ def test_tracklet_pools_what_was_embedded():
     assert picture.shape[0] > picture.shape[1]
 
 
+@pytest.mark.parametrize("field", ["parts", "global_parts", "quality"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e5])
+def test_numbers_that_cannot_be_stored_are_left_out(field, value):
+    """Symptom: one such crop of one camera ended the run for all of them, in the store."""
+    found = builder(interval=0.1, crops_per_track=1)
+    bad = embedding(1)
+    getattr(bad, field).flat[3] = value
+    assert not found.receive(found.add(point(0.0), IMAGE, []), bad)
+    assert found.embedded == 0 and found.tracklet().embedding is None
+    request = found.add(point(0.1), IMAGE, [])
+    assert request is not None, "another crop takes its place"
+    assert found.receive(request, embedding(1))
+    np.testing.assert_array_equal(found.tracklet().embedding.parts, embedding(1).parts)
+
+
 def test_padded_rows_weigh_nothing():
     found = builder(interval=0.0)
     for t in range(5):

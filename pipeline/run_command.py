@@ -107,7 +107,9 @@ def load_models(config: PipelineConfig) -> tuple[Detector, Embedder, PipelineCon
     """Load detector and embedder; resolve the matching threshold that belongs to the model."""
     from detectors import build_detector
     from reid.embedding import Embedder
+    from reid.hardware import resolve_device
 
+    resolve_device(config.embedding.device, "embedding.device")  # before the detector is loaded
     detector = build_detector(config.detector)
     embedder = Embedder.from_settings(config.embedding)
     return detector, embedder, resolve_matching(config, embedder)

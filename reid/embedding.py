@@ -88,7 +88,7 @@ class Embedder:
         self.fingerprint = fingerprint
         self.thresholds = thresholds
         self.batch = settings.batch
-        device = resolve_device(settings.device)
+        device = resolve_device(settings.device, "embedding.device")
         backend = settings.backend
         if backend == "auto":
             backend = "compile" if device.startswith("cuda") else "openvino"

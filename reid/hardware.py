@@ -7,6 +7,8 @@ import os
 import sys
 import threading
 
+from reid.errors import ConfigError
+
 # glibc's malloc.h; the numbers are part of its ABI
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 TOP_PAD = 256 << 20
@@ -32,13 +34,27 @@ def cpu_has_bfloat16() -> bool:
     )
 
 
-def resolve_device(device: str) -> str:
-    """`auto` becomes `cuda` where there is one, else `cpu`."""
-    if device != "auto":
+def resolve_device(device: str, key: str = "device") -> str:
+    """`auto` becomes `cuda` where there is one, else `cpu`.
+
+    Args:
+        device: `auto`, or a device of torch's.
+        key: what the setting is called where it stands.
+
+    Raises:
+        ConfigError: CUDA was asked for and there is none, or fewer devices.
+    """
+    if device != "auto" and not device.startswith("cuda"):
         return device
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if count else "cpu"
+    number = device.partition(":")[2] or "0"
+    if number.isdigit() and int(number) >= count:
+        raise ConfigError(f"{key} is '{device}', but {count} CUDA devices are there")
+    return device
 
 
 def alone() -> None:

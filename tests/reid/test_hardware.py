@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,7 +10,8 @@ import threading
 import pytest
 import torch
 
-from reid.hardware import alone
+from reid.errors import ConfigError
+from reid.hardware import alone, resolve_device
 from tests.test_architecture import ROOT
 
 PROGRAM = """
@@ -41,6 +43,45 @@ def test_freed_memory_is_kept():
         counts.append(int(words[-1]))
     kept, plain = counts
     assert kept < 100 < plain
+
+
+@pytest.mark.parametrize(
+    ("wanted", "devices", "expected"),
+    [
+        ("auto", 0, "cpu"),
+        ("auto", 2, "cuda"),
+        ("cpu", 0, "cpu"),
+        ("cuda", 1, "cuda"),
+        ("cuda:1", 2, "cuda:1"),
+        ("cuda", 0, None),
+        ("cuda:2", 2, None),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(monkeypatch, wanted, devices, expected):
+    """Symptom: a traceback from inside torch, once the detector had been loaded."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    if expected is None:
+        with pytest.raises(ConfigError, match=f"embedding.device is '{wanted}', but {devices} "):
+            resolve_device(wanted, "embedding.device")
+    else:
+        assert resolve_device(wanted) == expected
+
+
+def test_a_run_without_its_device_is_refused_before_a_model_is_loaded(tmp_path):
+    (tmp_path / "cams.yaml").write_text("cameras:\n- {id: a, url: a.mp4}\n")
+    (tmp_path / "p.yaml").write_text(
+        f"embedding: {{device: cuda}}\ndetector: {{name: none.onnx, models: {tmp_path}}}\n"
+    )
+    arguments = [f"--cameras={tmp_path / 'cams.yaml'}", f"--pipeline={tmp_path / 'p.yaml'}"]
+    done = subprocess.run(
+        [sys.executable, "run_pipeline.py", "run", *arguments, f"--store=sqlite:///{tmp_path}/r.db"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "embedding.device is 'cuda', but 0 CUDA devices" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_thread_that_works_alone_leaves_the_others_their_threads():

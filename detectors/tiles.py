@@ -92,6 +92,7 @@ def windows(width: int, height: int, tiles: str) -> list[Window]:
         Window(left, top, right, bottom)
         for top, bottom in spans(height, rows)
         for left, right in spans(width, columns)
+        if right > left and bottom > top  # of a picture of a pixel or two some have no area
     ]
 
 

@@ -26,6 +26,16 @@ def test_a_small_frame_is_looked_at_once() -> None:
     assert windows(320, 240, "auto") == [Window(0, 0, 320, 240)]
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 2), (1, 2000), (3000, 2), (1, 3)])
+def test_a_picture_a_pixel_wide_has_no_empty_tiles(width: int, height: int) -> None:
+    """Symptom: a tile without width went to the detector, which divided by it."""
+    found = windows(width, height, "2x3")
+    assert found[0] == Window(0, 0, width, height)
+    for window in found:
+        assert 0 <= window.left < window.right <= width
+        assert 0 <= window.top < window.bottom <= height
+
+
 def person(left: float, top: float, right: float, bottom: float, sure: float) -> Detection:
     return Detection(Box(left, top, right, bottom), sure)
 

@@ -7,12 +7,15 @@ better than either and forgives a wrong threshold more: `benchmarks/market_links
 
 Only *active* clusters are compared with all others: those with new evidence. What two others are to
 each other was settled before and has not changed. The cost of a decision then grows with what is
-new, not with the square of all that is known.
+new, not with the square of all that is known. Where everybody looks alike (uniforms, infrared) that
+is not enough: a cluster that was turned down `PATIENCE` times proposes no more in this decision;
+one that was left in doubt earlier sleeps until something about those near it changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +34,7 @@ FIELDS = {
     "blocked": np.maximum,  # 1 if any pair is impossible in time and space
     "refused": np.maximum,  # 1 if the pair was turned down in this decision
 }
+PATIENCE = 8  # refusals after which a cluster is too much like too many to go on asking
 DERIVED = ("distance", "cost", "allowed", "may")
 
 
@@ -64,6 +68,7 @@ class Clusters:
         clusters: rows of each cluster.
         active: indices of the clusters that may propose to join others.
         settings: with threshold.
+        asleep: indices of clusters that become active when one near them joins another.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Clusters:
         clusters: Sequence[list[int]],
         active: Iterable[int],
         settings: MatchingSettings,
+        asleep: Collection[int] = (),
     ) -> None:
         self._gallery, self._settings = gallery, settings
         self._threshold = settings.threshold or 0.0
@@ -80,11 +86,16 @@ class Clusters:
         self._starts = np.cumsum([0] + [len(rows) for rows in clusters[:-1]])
         self._alive = np.ones(len(clusters), bool)
         self._merged: list[tuple[int, int]] = []
+        self._asleep = set(asleep)
+        self._doubtful: set[int] = set()
+        self._restless: set[int] = set()
+        self._refusals: Counter[int] = Counter()
         proposing = list(active)
         self._slot: dict[int, int] = {}  # cluster -> its row in the tables
         self._slot_of: list[int] = []
         self._table = {n: np.zeros((0, len(clusters))) for n in (*FIELDS, *DERIVED)}
         self._proposes = np.zeros(0, bool)
+        self._tired = np.zeros(0, bool)
         self._best = np.zeros(0, np.int64)
         self._best_cost = np.zeros(0)
         self._make_room(len(proposing) + 8)
@@ -96,10 +107,19 @@ class Clusters:
         """The active clusters as they are now: nothing else can have changed."""
         return sorted(self._slot_of[s] for s in np.flatnonzero(self._proposes))
 
+    def doubtful(self) -> set[int]:
+        """The clusters that were turned down, now or earlier."""
+        return (self._doubtful | self._asleep) & self.members.keys()
+
+    def restless(self) -> set[int]:
+        """Those that were turned down by a cluster that has grown since: they may ask it again."""
+        return self._restless & self.members.keys()
+
     def nearest(self) -> tuple[int, int] | None:
         """The nearest pair that may join and has an active cluster, lower index first."""
         used = len(self._slot_of)
-        cost = np.where(self._proposes[:used], self._best_cost[:used], np.inf)
+        asking = self._proposes[:used] & ~self._tired[:used]
+        cost = np.where(asking, self._best_cost[:used], np.inf)
         if not used or not np.isfinite(cost.min()):
             return None
         pairs = [
@@ -140,11 +160,23 @@ class Clusters:
         for one, other in ((a, b), (b, a)):
             row = self._profile(one)
             self._table["refused"][row, other] = 1
-            self._find_best([row])
+            self._doubtful.add(one)
+            self._refusals[one] += 1
+            self._tired[row] = self._refusals[one] >= PATIENCE
+            if not self._tired[row]:
+                self._find_best([row])
 
     def merge(self, a: int, b: int) -> None:
         """Join `b` into `a`, the lower index; the union is active."""
         first, second = self._profile(a), self._profile(b)
+        if {a, b} & (self._doubtful | self._asleep):
+            self._doubtful.add(a)
+        self._asleep -= {a, b}
+        near = (self._table["may"][first] > 0) | (self._table["may"][second] > 0)
+        woken = [index for index in sorted(self._asleep) if near[index]]
+        for index in woken:
+            self._wake(index, before=(float(self._table["cost"][first, b]), a, b))
+        self._refusals[a], self._tired[first] = 0, False  # with more evidence it may ask anew
         self.members[a] = self.members[a] + self.members.pop(b)
         self._merged.append((a, b))
         self._alive[b] = False
@@ -160,6 +192,8 @@ class Clusters:
         refused[first, known] = np.maximum(refused[first, known], refused[:used, a])
         refused[:used, a] = refused[first, known]
         refused[first, a] = 1
+        turned_down = {int(c) for c in np.flatnonzero(refused[first] > 0)} - {a, b}
+        self._restless |= {a, *turned_down} if turned_down else set()
         self._measure(first, slice(None))
         self._measure(slice(0, used), a)
         stale = self._proposes[:used] & np.isin(self._best[:used], (a, b))
@@ -171,6 +205,27 @@ class Clusters:
         self._best[:used][nearer] = a
         self._best_cost[:used][nearer] = self._table["cost"][:used, a][nearer]
         self._find_best(np.flatnonzero(stale))
+
+    def _wake(self, index: int, before: tuple[float, int, int]) -> None:
+        """Make a cluster active: who stood between it and another may be no more.
+
+        What would have been proposed `before` a pair of this cost was as it had been when it was
+        turned down in an earlier decision: it would have been again.
+        """
+        self._asleep.remove(index)
+        self._doubtful.add(index)
+        row = self._profile(index)
+        self._proposes[row] = True
+        may = (self._table["may"][row] > 0) & self._alive
+        for other in map(int, np.flatnonzero(may)):
+            cost = float(self._table["cost"][row, other])
+            if (cost, min(index, other), max(index, other)) < before:
+                self._table["refused"][row, other] = 1
+                self._doubtful.add(other)
+                if other in self._slot:
+                    self._table["refused"][self._slot[other], index] = 1
+                    self._find_best([self._slot[other]])
+        self._find_best([row])
 
     def fresh_rows(self, a: int, b: int) -> list[int]:
         """Rows whose identity a merge of `a` and `b` would decide or change."""
@@ -234,6 +289,7 @@ class Clusters:
         for name, values in to_rows.items():
             self._table[name][row] = FIELDS[name].reduceat(values[self._order], self._starts)
         self._table["refused"][row] = 0
+        self._table["refused"][row, self._slot_of[:row]] = self._table["refused"][:row, index]
         self._table["refused"][row, index] = 1
         for a, b in self._merged:
             for name, join in FIELDS.items():
@@ -248,6 +304,7 @@ class Clusters:
         wide = np.zeros((more, len(self._alive)))
         self._table = {n: np.concatenate([t, wide]) for n, t in self._table.items()}
         self._proposes = np.concatenate([self._proposes, np.zeros(more, bool)])
+        self._tired = np.concatenate([self._tired, np.zeros(more, bool)])
         self._best = np.concatenate([self._best, np.zeros(more, np.int64)])
         self._best_cost = np.concatenate([self._best_cost, np.full(more, np.inf)])
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from reid.distances import part_distance, rescore
 from reid.records import PartEmbeddings, check_same_model
-from trackers.constraints import Coordinates
-from trackers.records import Tracklet
+from trackers.constraints import Coordinates, conflict
+from trackers.records import Tracklet, TrackPoint
 from trackers.settings import MatchingSettings
 from trackers.square import Square
 from trackers.whereabouts import Whereabouts
@@ -47,11 +47,12 @@ class Gallery:
         if settings.gamma is None:
             raise ValueError("matching.gamma must be resolved first")
         self.entries: list[Entry] = []
+        self._settings, self._places = settings, places or {}
         self._gamma, self._top_n = settings.gamma, settings.top_n
         self._distance, self._support = Square(np.float32, FAR), Square(np.float32, 0)
         self._shared, self._conflicts = Square(np.float32, 0), Square(np.bool_, 0)
         self._squares = (self._distance, self._support, self._shared, self._conflicts)
-        self._whereabouts = Whereabouts(places or {}, settings)
+        self._whereabouts = Whereabouts(self._places, settings)
         self._vectors = Vectors()
         self.confirmed: frozenset[int] = frozenset()  # identities that keep their id
         self._parted: set[int] = set()  # tracks in the pairs of `part`
@@ -113,6 +114,57 @@ class Gallery:
         for row in rows:
             self.conflicts[row] = self.conflicts[:, row] = self._whereabouts.conflicts(row)
         return rows
+
+    def prolong(self, points: Mapping[int, TrackPoint]) -> list[int]:
+        """Tracks that are still in view: so far they have come.
+
+        Args:
+            points: where each was seen last, by track; those not held are passed over.
+
+        Returns:
+            The rows that are to others what they were not before, in time or place.
+        """
+        rows = [
+            row
+            for row, entry in enumerate(self.entries)
+            if (point := points.get(entry.tracklet.track)) and point.time > entry.tracklet.end
+        ]
+        before = [self._whereabouts.relations(row) for row in rows]
+        for row in rows:
+            entry = self.entries[row]
+            point = points[entry.tracklet.track]
+            entry.tracklet = replace(entry.tracklet, end=point.time, last=point)
+            self._whereabouts.put(row, entry.tracklet)
+        changed = []
+        for row, old in zip(rows, before, strict=True):
+            new = self._whereabouts.relations(row)
+            if any((a != b).any() for a, b in zip(old, new, strict=True)):
+                self.conflicts[row] = self.conflicts[:, row] = new[0]
+                changed.append(row)
+        return changed
+
+    def against(self, row: int) -> list[int]:
+        """The rows that cannot be the same person as this one."""
+        return [int(other) for other in np.flatnonzero(self.conflicts[row])]
+
+    def why_not(self, row: int, other: int) -> str | None:
+        """Why two rows cannot be one person, by time and place alone; None if they can."""
+        a, b = (self.entries[r].tracklet for r in (row, other))
+        return conflict(a, b, self._places, self._settings)
+
+    def rows_of(self, identities: Collection[int | None]) -> list[int]:
+        """The rows of some identities."""
+        return [row for row, entry in enumerate(self.entries) if entry.identity in identities]
+
+    def near(self, rows: Sequence[int]) -> set[int]:
+        """Identities with a track that is near enough to one of these rows to be linked to it.
+
+        Two clusters are never nearer than the nearest of their tracks: none is missed.
+        """
+        limit = (self._settings.threshold or 0.0) + 1e-6
+        close = (self.distance[rows] < limit).any(axis=0)
+        found = (self.entries[row].identity for row in np.flatnonzero(close))
+        return {identity for identity in found if identity is not None}
 
     def part(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
         """People's word: no row of one side of a pair is the same person as one of the other.

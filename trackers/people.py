@@ -22,6 +22,8 @@ class People:
         self._rulings: Rulings | None = None
         self._expected: dict[int, int] = {}  # decided tracks that the gallery does not hold
         self._names: dict[int, set[int]] = defaultdict(set)  # identity -> what it went into
+        # Decided track -> the tracks that it was put together with.
+        self._beside: dict[int, frozenset[int]] = {}
 
     def heed(self, rulings: Rulings, gallery: Gallery) -> set[int]:
         """Take over what people decided.
@@ -67,17 +69,33 @@ class People:
         if old != new and self._rulings is not None:
             self._names[old].add(new)
 
+    def placed(self, track: int) -> bool:
+        """Whether a person put the track where it is."""
+        return track in self._beside
+
+    def joined(self, a: int, b: int) -> bool:
+        """Whether a person said of two tracks that they are one identity."""
+        return b in self._beside.get(a, ()) or a in self._beside.get(b, ())
+
     def _place(self, gallery: Gallery) -> set[int]:
         """Put decided tracks where people put them; returns the identities they left."""
         left: set[int] = set()
         if not self._expected:
             return left
+        put: dict[int, int] = {}
         for entry in gallery.entries:
             identity = self._expected.pop(entry.tracklet.track, None)
-            if identity is not None and identity != entry.identity:
+            if identity is None:
+                continue
+            put[entry.tracklet.track] = identity
+            if identity != entry.identity:
                 if entry.identity is not None:
                     left.add(entry.identity)
                 entry.identity = identity
+        for identity in set(put.values()):
+            rows = gallery.rows_of({identity})
+            beside = frozenset(gallery.entries[row].tracklet.track for row in rows)
+            self._beside |= {track: beside for track, there in put.items() if there == identity}
         return left
 
     def _rows(self, identity: int, of: dict[int, list[int]]) -> list[int]:

@@ -79,6 +79,10 @@ class Whereabouts:
         found[row] = False
         return np.asarray(found)
 
+    def relations(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """What one row is to all N in time and place: conflicts and seconds between, (N,) each."""
+        return self.conflicts(row), np.maximum(self._gap([row])[0], 0.0)
+
     def _gap(self, rows: Sequence[int]) -> NDArray[np.float64]:
         """Seconds between; negative: so long do they overlap."""
         start, end = self._table[: self._size, START], self._table[: self._size, END]

@@ -12,7 +12,7 @@ from trackers.gallery import FAR
 class NaiveClusters:
     """`trackers.clusters.Clusters`, every value worked out anew from the gallery's rows."""
 
-    def __init__(self, gallery, clusters, active, settings):
+    def __init__(self, gallery, clusters, active, settings, asleep=()):
         self._gallery, self._settings = gallery, settings
         self.members = dict(enumerate(clusters))
         self._refused: dict[int, set[int]] = {i: set() for i in self.members}
@@ -55,6 +55,11 @@ class NaiveClusters:
 
     def active(self):
         return sorted(self.members)
+
+    def doubtful(self):
+        return set()  # nothing is remembered: all is compared at every decision
+
+    restless = doubtful
 
     def nearest(self):
         found = []

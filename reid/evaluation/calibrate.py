@@ -1,8 +1,10 @@
 """Choose the link threshold on held-out training identities, never on a test set.
 
     python -m reid.evaluation.calibrate --data market1501/ --weights FILE
-        [--scene cuhk01/ --scene cuhk03/ --held-out-of-all 200]
+        [--scene cuhk01/ --scene cuhk03/]
 
+`--data` and `--scene` together are the sets that the model was trained on; its file says how many
+of their people were held out, and which images were left, so that nobody it knows comes in.
 Market-1501's file names hold camera and sequence: the images of one identity
 in one sequence make a tracklet. Tracklets are pooled as the pipeline pools
 them, every pair of two different cameras gets its Eq. 15 distance, and the
@@ -26,6 +28,8 @@ from numpy.typing import NDArray
 from reid.datasets import Sample
 from reid.distances import rescore
 from reid.embedding import Embedder, embed_files
+from reid.errors import CrosscamError, DataError
+from reid.evaluation.kept_away import kept_away
 from reid.evaluation.market_tracks import group_tracks, spread
 from reid.network.checkpoint import calibration_file, load_model
 from reid.pooling import pool
@@ -125,51 +129,66 @@ def pooled_tracklets(
 
 
 def camera_pairs(
-    embedder: Embedder, samples: Sequence[Sample]
+    embedder: Embedder, root: Path, held: Sequence[Sample]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-    """Of all pairs of two cameras: (M,) distances, (M,) whether they are one person; tracklets."""
+    """Of all pairs of two cameras: (M,) distances, (M,) whether they are one person; tracklets.
+
+    Args:
+        embedder: the model.
+        root: the set whose people are meant.
+        held: images of the held-out people of all sets.
+
+    Raises:
+        DataError: if the set's held-out people make no pair of one person, or none of two.
+    """
+    samples = [s for s in held if s.path.is_relative_to(root)]
+    if not samples:
+        raise DataError(f"{root}: none of the held-out people is of this set")
     tracklets, identities, cameras = pooled_tracklets(embedder, samples, limit=6)
     distance = pair_distances(tracklets, embedder.config.gamma)
     upper = np.triu(cameras[:, None] != cameras[None], k=1)
     same = (identities[:, None] == identities[None])[upper]
+    if same.all() or not same.any():
+        raise DataError(
+            f"{root}: between two cameras, its {len(set(identities))} held-out people make "
+            f"{np.count_nonzero(same)} pairs of one person and {np.count_nonzero(~same)} of two; "
+            "both kinds are needed"
+        )
     return distance[upper], same, len(tracklets)
 
 
 def run(
     weights: Path,
     data: Path,
-    held_out: int,
     false_accept: float,
     scenes: Sequence[Path] = (),
-    held_out_of_all: int = 200,
+    held_out: int | None = None,
 ) -> Calibration:
     """Calibrate a model file.
 
     Args:
         weights: the file.
-        data: Market-1501, of whose training people `held_out` were kept away.
-        held_out: how many.
+        data: the set whose held-out people give the threshold.
         false_accept: share of the pairs of different people that the threshold lets through.
-        scenes: the other sets that the model was trained on with `--everybody`.
-        held_out_of_all: how many people of all sets together were kept away then.
+        scenes: the other sets that the model was trained on.
+        held_out: how many people were kept away from the training; None: as the file says.
+
+    Raises:
+        ModelError: if nobody was held out of the training.
+        DataError: if the model was trained on other data, or the people give no pairs.
     """
-    from reid.datasets import hold_out, training_samples
-    from reid.datasets.registry import load_training
     from reid.settings import EmbeddingSettings
 
+    held = kept_away(weights, [data, *scenes], held_out)
     model, fingerprint = load_model(weights)
     embedder = Embedder(model, fingerprint, EmbeddingSettings())
-    distance, same, tracklets = camera_pairs(
-        embedder, hold_out(training_samples(data), held_out)[1]
-    )
+    distance, same, tracklets = camera_pairs(embedder, data, held)
     threshold, accepted = calibrate(distance, same, false_accept)
     possible, _ = calibrate(distance, same, POSSIBLE * false_accept)
     apart = [distance[~same]]
-    if scenes:
-        held = hold_out(load_training([data, *scenes], everybody=True), held_out_of_all)[1]
-        for scene in scenes:
-            found = camera_pairs(embedder, [s for s in held if s.path.is_relative_to(scene)])
-            apart.append(found[0][~found[1]])
+    for scene in scenes:
+        found = camera_pairs(embedder, scene, held)
+        apart.append(found[0][~found[1]])
     return Calibration(
         round(threshold, 4),
         round(possible, 4),
@@ -187,19 +206,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--held-out-ids", type=int, default=100)
+    parser.add_argument("--held-out-ids", type=int, help="default: as the model's file says")
     parser.add_argument("--false-accept", type=float, default=FALSE_ACCEPT)
     parser.add_argument("--scene", type=Path, action="append", default=[])
-    parser.add_argument("--held-out-of-all", type=int, default=200)
     options = parser.parse_args(argv)
-    result = run(
-        options.weights,
-        options.data,
-        options.held_out_ids,
-        options.false_accept,
-        options.scene,
-        options.held_out_of_all,
-    )
+    try:
+        result = run(
+            options.weights,
+            options.data,
+            options.false_accept,
+            options.scene,
+            options.held_out_ids,
+        )
+    except CrosscamError as error:
+        sys.stderr.write(f"calibrate: error: {error}\n")
+        return 2
     text = json.dumps(asdict(result), indent=2)
     calibration_file(options.weights).write_text(text + "\n")
     sys.stdout.write(text + "\n")

@@ -120,14 +120,22 @@ def read_config(path: Path) -> ModelConfig:
     Raises:
         ModelError: if the file is missing or damaged.
     """
+    return parse_config(path, read_header(path))
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """What a model file says of itself: `model`, and how it was made; its weights are not read.
+
+    Raises:
+        ModelError: if the file is missing or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
+            return dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot read model weights: {error}") from error
-    return parse_config(path, header)
 
 
 def parse_config(path: Path, header: dict[str, str]) -> ModelConfig:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT = "crosscam-qpm-1"
 DEFAULT_WEIGHTS = "qpm_default.safetensors"
 FREE = {"height", "width", "gamma", "top_n"}  # what a model may change without new weights
+SIZED = {"fc", "rga"}  # attentions whose weights are as many as the pixels
 
 
 def save_model(model: QPM, path: Path, notes: dict[str, str], *, half: bool = True) -> None:
@@ -30,14 +31,20 @@ def save_model(model: QPM, path: Path, notes: dict[str, str], *, half: bool = Tr
         model: the network.
         path: file to write.
         notes: free text for the header: data, commit, terms.
-        half: store floating point tensors as float16.
+        half: store floating point tensors as float16, but for those with values beyond it.
     """
     tensors = {
-        name: t.half() if half and t.is_floating_point() else t
+        name: halved(t) if half and t.is_floating_point() else t
         for name, t in model.state_dict().items()
     }
     header = {"format": FORMAT, "model": model.config.model_dump_json(), **notes}
     save_tensors(tensors, path, header)
+
+
+def halved(tensor: Tensor) -> Tensor:
+    """The tensor in float16, or as it is where that would make a value infinite."""
+    half = tensor.half()
+    return half if bool(half.isfinite().all()) else tensor
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
@@ -56,14 +63,17 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str])
 def load_start(model: QPM, path: Path) -> str:
     """Copy another model's weights into `model`; return the file's fingerprint.
 
-    Input size, gamma and n may differ; whatever shapes the network may not.
+    Gamma and n may differ, and the input size unless the attention's weights hang on it;
+    whatever shapes the network may not.
 
     Raises:
         ModelError: if the file cannot be used, naming the key and both values.
     """
     other, fingerprint = load_model(path)
     theirs, ours = other.config.model_dump(), model.config.model_dump()
-    wrong = [k for k in ours if k not in FREE and theirs[k] != ours[k]]
+    sized = model.config.has_global and model.config.attention in SIZED
+    free = FREE - {"height", "width"} if sized else FREE
+    wrong = [k for k in ours if k not in free and theirs[k] != ours[k]]
     if wrong:
         parts = [
             f"model.{k} is {theirs[k]} there and {ours[k]} in the configuration" for k in wrong
@@ -82,7 +92,8 @@ def load_model(path: Path) -> tuple[QPM, str]:
     """Read a model file; return the network in eval mode (float32) and its fingerprint.
 
     Raises:
-        ModelError: if the file is missing, damaged, or does not fit its own configuration.
+        ModelError: if the file is missing, damaged, does not fit its own configuration, or holds
+            a value that is not finite.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -108,6 +119,9 @@ def load_model(path: Path) -> tuple[QPM, str]:
             f"{path}: weights do not fit K={config.num_parts}, d={config.dim}: "
             f"{name} is {have}, expected {need}"
         )
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ModelError(f"{path}: {name} holds values that are not finite")
     model.load_state_dict(
         {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
     )

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from reid.distances import global_features
 from reid.errors import ModelError
-from reid.network.checkpoint import load_model, load_thresholds, save_model
+from reid.network.checkpoint import load_model, load_start, load_thresholds, save_model
 from reid.network.config import ModelConfig
 from reid.network.parts import FoldedPartBranch, PartBranch, region_average_pooling
 from reid.network.qpm import QPM, Classifiers
@@ -201,3 +201,36 @@ def test_global_norm_normalises_g_in_training():
     torch.testing.assert_close(seen[0].mean((0, 2, 3)), torch.zeros(16), rtol=0, atol=1e-4)
     spread = seen[0].var((0, 2, 3), unbiased=False)
     torch.testing.assert_close(spread, torch.ones(16), rtol=0.01, atol=0)
+
+
+def test_a_value_beyond_float16_stays_finite(tmp_path):
+    """A running variance of 1e5 was saved as infinite, and its channel was dead from then on."""
+    model = QPM(SMALL)
+    name, norm = next(
+        (n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.BatchNorm2d)
+    )
+    norm.running_var[0] = 1e5
+    save_model(model, tmp_path / "m.safetensors", {})
+    again = dict(load_model(tmp_path / "m.safetensors")[0].named_modules())[name]
+    assert again.running_var[0] == 1e5
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_file_with_a_value_that_is_not_finite_is_refused(tmp_path, value):
+    """It loaded, and every distance was NaN."""
+    model = QPM(SMALL)
+    model.global_conv.bias.data[0] = value
+    save_model(model, tmp_path / "m.safetensors", {})
+    with pytest.raises(ModelError, match=r"m\.safetensors: global_conv\.bias .* not finite"):
+        load_model(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("attention", ["fc", "rga"])
+def test_an_attention_made_for_one_size_does_not_start_another(tmp_path, attention):
+    """It ended in PyTorch's size mismatch."""
+    config = SMALL.model_copy(update={"attention": attention})
+    save_model(QPM(config), tmp_path / "m.safetensors", {})
+    load_start(QPM(config), tmp_path / "m.safetensors")
+    larger = QPM(config.model_copy(update={"height": 192}))
+    with pytest.raises(ModelError, match=r"model\.height is 96 there and 192 in the config"):
+        load_start(larger, tmp_path / "m.safetensors")

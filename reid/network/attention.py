@@ -23,7 +23,8 @@ def attend(g_map: Tensor, attention: Tensor) -> Tensor:
 
 def coarse_feature(g_parts: Tensor, quality: Tensor) -> Tensor:
     """Eq. 4: h = sum_k q^_k g_k. (N, K, d), (N, K) -> (N, d), in the precision of q."""
-    return torch.einsum("nk,nkd->nd", normalised_quality(quality), g_parts.to(quality.dtype))
+    with torch.autocast(quality.device.type, enabled=False):
+        return torch.einsum("nk,nkd->nd", normalised_quality(quality), g_parts.to(quality.dtype))
 
 
 class SpatialAttention(nn.Module):

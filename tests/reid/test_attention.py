@@ -173,3 +173,13 @@ def test_scaled_isa_divides_the_inner_product_by_sqrt_d():
     torch.testing.assert_close(
         scaled.look(g_map, quality)[0].double(), expected, rtol=1e-4, atol=1e-6
     )
+
+
+def test_equation_4_stays_in_the_precision_of_q_under_autocast():
+    """Its weighted sum ran in bfloat16, whatever the docstring said."""
+    g_map, quality = (x.float() for x in inputs())
+    stripes = g_map.reshape(N, D, K, H // K, W).mean((3, 4)).transpose(1, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = coarse_feature(stripes, quality)
+    assert got.dtype == torch.float32
+    assert torch.equal(got, coarse_feature(stripes, quality))

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reid.datasets.base import IMAGES, is_image
+from reid.datasets.images import resize
 from reid.errors import DataError, ModelError
 from reid.hardware import has_fast_bfloat16, resolve_device
 from reid.network.checkpoint import default_weights, load_model, load_thresholds
@@ -73,6 +74,7 @@ class Embedder:
         fingerprint: of the weights; every embedding carries it.
         thresholds: the distances calibrated for these weights, if they are: below the first a
             link is safe, below the second it is possible.
+        precision: `float32` or `bfloat16`.
         description: backend, precision and device in words.
         batch: crops that go through the model together, at most.
     """
@@ -95,7 +97,8 @@ class Embedder:
         half = settings.precision == "bfloat16" or (
             settings.precision == "auto" and has_fast_bfloat16(device)
         )
-        self.description = f"{backend}, {'bfloat16' if half else 'float32'}, {device}"
+        self.precision = "bfloat16" if half else "float32"
+        self.description = f"{backend}, {self.precision}, {device}"
         deployed = Deployed(model).eval()
         if backend == "openvino":
             if device != "cpu":
@@ -174,10 +177,7 @@ def resize_crop(
     """
     if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8 or not crop.size:
         raise DataError(f"{name} is {crop.shape} {crop.dtype}, expected (h, w, 3) uint8 BGR")
-    size = (config.width, config.height)
-    shrinks = crop.shape[0] > size[1] and crop.shape[1] > size[0]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(crop, size, interpolation=method), dtype=np.uint8)
+    return resize(crop, config.height, config.width)
 
 
 class TorchBackend:
@@ -225,20 +225,17 @@ class OpenVinoBackend:
         return tuple(np.array(results[i], dtype=np.float32) for i in range(3))
 
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-
-
 def list_images(folder: Path) -> list[Path]:
-    """All images below a folder, sorted by path.
+    """All images below a folder, sorted by path; nothing hidden.
 
     Raises:
         DataError: if there is no such folder or no image in it.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    paths = sorted(p for p in folder.rglob("*") if is_image(p, folder))
     if not paths:
-        raise DataError(f"{folder}: no image ({', '.join(sorted(IMAGE_SUFFIXES))}) in it")
+        raise DataError(f"{folder}: no image ({', '.join(sorted(IMAGES))}) in it")
     return paths
 
 

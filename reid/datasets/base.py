@@ -12,7 +12,17 @@ from typing import ClassVar
 
 from reid.errors import DataError
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def is_image(path: Path, root: Path) -> bool:
+    """True if a name below `root` ends like an image's and no part of it is hidden (`.cache`)."""
+    return path.suffix.lower() in IMAGES and not is_hidden(path, root)
+
+
+def is_hidden(path: Path, root: Path) -> bool:
+    """True if a part of the path below `root` begins with a dot: caches, a Mac's `._1.jpg`."""
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,7 @@ class Dataset(ABC):
                 f"{self.root}: no folder {folder!r}; {self.title} needs {self.belongs} there"
             )
         found = []
-        for path in sorted(p for p in place.glob(glob) if p.suffix.lower() in IMAGES):
+        for path in sorted(p for p in place.glob(glob) if is_image(p, place)):
             match = pattern.match(path.name)
             if match is None:
                 raise DataError(f"{path}: not a {self.title} file name")
@@ -118,7 +128,7 @@ def first_name(folder: Path) -> str:
     """Name of some image in a folder, '' if there is none: enough to tell layouts apart."""
     if not folder.is_dir():
         return ""
-    return next((p.name for p in folder.iterdir() if p.suffix.lower() in IMAGES), "")
+    return next((p.name for p in folder.iterdir() if is_image(p, folder)), "")
 
 
 def first_matches(root: Path, folders: Sequence[str], pattern: re.Pattern[str]) -> bool:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 
-from reid.datasets.base import Dataset, Sample
+from reid.datasets.base import Dataset, Sample, is_hidden, is_image
 from reid.datasets.splits import split_queries
 from reid.errors import DataError
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+log = logging.getLogger(__name__)
 
 
 def labelled_folder(root: Path) -> list[Sample]:
-    """List `root/identity/camera/*.jpg|png`, both numbered in the order of their names.
+    """List `root/identity/camera/*.jpg` (or another of `IMAGES`), numbered in the order of names.
+
+    Hidden files and folders are nobody; what is left out is logged.
 
     Raises:
         DataError: if there is no such image.
     """
-    paths = sorted(p for p in root.glob("*/*/*") if p.suffix.lower() in SUFFIXES)
+    files = [p for p in root.rglob("*") if p.is_file()]
+    paths = sorted(p for p in files if is_image(p, root) and len(p.relative_to(root).parts) == 3)
+    if len(files) > len(paths):
+        hidden = sum(is_hidden(p, root) for p in files)
+        log.warning(
+            "%s: %d of %d files left out: %d hidden, %d no image or not at identity/camera/*.jpg",
+            root, len(files) - len(paths), len(files), hidden, len(files) - len(paths) - hidden,
+        )  # fmt: skip
     if not paths:
         raise DataError(f"{root}: no image at identity/camera/*.jpg")
     names = {n: i for i, n in enumerate(sorted({p.parts[-3] for p in paths}))}
@@ -41,7 +51,7 @@ class LabelledFolder(Dataset):
     @staticmethod
     def recognises(root: Path) -> bool:
         """True if there is an image two folders below the root."""
-        return any(p.suffix.lower() in SUFFIXES for p in root.glob("*/*/*"))
+        return any(is_image(p, root) for p in root.glob("*/*/*"))
 
     @cached_property
     def train(self) -> list[Sample]:

@@ -33,6 +33,16 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
 
 
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Bring (h, w, 3) uint8 to (height, width, 3), in training as in use.
+
+    What shrinks both ways is averaged: a crop of a large picture would alias else.
+    """
+    shrinks = image.shape[0] > height and image.shape[1] > width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
+
+
 def load_images(samples: Sequence[Sample], height: int, width: int) -> NDArray[np.uint8]:
     """Decode and resize all images, on all cores: (N, height, width, 3) uint8 RGB.
 
@@ -44,8 +54,7 @@ def load_images(samples: Sequence[Sample], height: int, width: int) -> NDArray[n
     images = np.empty((len(samples), height, width, 3), np.uint8)
 
     def load(row: int) -> None:
-        image = read_image(samples[row].path)
-        images[row] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        images[row] = resize(read_image(samples[row].path), height, width)
 
     # OpenCV gives the interpreter's lock away while it decodes.
     pool = ThreadPoolExecutor(os.cpu_count())

@@ -17,7 +17,10 @@ from reid.datasets import (
     split_queries,
 )
 from reid.datasets.base import Sample
+from reid.datasets.folder import LabelledFolder
+from reid.embedding import resize_crop
 from reid.errors import DataError
+from reid.network.config import ModelConfig
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -228,3 +231,27 @@ def test_a_list_is_named_by_files_and_labels(tmp_path):
     moved = [Sample(Path("elsewhere") / s.path.name, s.identity, s.camera) for s in one]
     assert fingerprint(moved) == fingerprint(one)
     assert fingerprint(moved, folders=True) != fingerprint(one, folders=True)
+
+
+def test_a_labelled_folder_takes_every_image_and_nothing_hidden(tmp_path, caplog):
+    """`.bmp` and `.webp` vanished without a word, and `.cache/` was a person."""
+    taken = ["anna/a/1.jpg", "anna/a/2.bmp", "bert/a/3.WEBP", "bert/b/4.tif"]
+    left = [".cache/x/1.jpg", "anna/a/._1.jpg", "anna/.thumbs/1.jpg", "anna/a/5.heic", "anna/6.jpg"]
+    samples = labelled_folder(touch(tmp_path, *taken, *left))
+    assert [s.path.relative_to(tmp_path).as_posix() for s in samples] == taken
+    assert {s.identity for s in samples} == {0, 1}
+    assert "5 of 9 files left out: 3 hidden, 2 no image" in caplog.text
+    assert not LabelledFolder.recognises(touch(tmp_path / "none", ".cache/x/1.jpg"))
+
+
+@pytest.mark.parametrize("size", [(480, 200), (128, 64), (160, 60), (300, 40), (40, 300)])
+def test_training_resizes_as_use_does(tmp_path, size):
+    """Crops of large pictures were averaged in use and sampled in training: 0.108 in D apart."""
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "1.png"), image)
+    config = ModelConfig(height=192, width=64)
+    used = resize_crop(image, config)
+    (trained,) = load_images([Sample(tmp_path / "1.png", 0, 0)], config.height, config.width)
+    np.testing.assert_array_equal(trained[..., ::-1], used)
+    if size != (480, 200):  # as all of Market-1501 and CUHK: nothing changed there
+        np.testing.assert_array_equal(used, cv2.resize(image, (64, 192)))

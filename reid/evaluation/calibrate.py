@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -34,7 +35,9 @@ from reid.evaluation.market_tracks import group_tracks, spread
 from reid.network.checkpoint import calibration_file, load_model
 from reid.pooling import pool
 from reid.records import PartEmbeddings
+from reid.settings import EmbeddingSettings
 
+Precision = Literal["auto", "float32", "bfloat16"]
 FALSE_ACCEPT = 1e-3
 POSSIBLE = 10  # times as many false accepts make a match merely possible
 SHARES = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
@@ -43,7 +46,10 @@ ENOUGH = 5  # pairs of different people below a distance, for their share to be 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The threshold and what it was chosen from."""
+    """The threshold and what it was chosen from.
+
+    Files of before `precision` lack it; nothing that reads them asks for it.
+    """
 
     threshold: float
     possible: float
@@ -53,6 +59,7 @@ class Calibration:
     tracklets: int
     strangers: tuple[tuple[float, float], ...]
     fingerprint: str
+    precision: str
 
 
 def chances(scenes: Sequence[NDArray[np.float32]]) -> list[tuple[float, float]]:
@@ -163,6 +170,7 @@ def run(
     false_accept: float,
     scenes: Sequence[Path] = (),
     held_out: int | None = None,
+    precision: Precision = "auto",
 ) -> Calibration:
     """Calibrate a model file.
 
@@ -172,16 +180,15 @@ def run(
         false_accept: share of the pairs of different people that the threshold lets through.
         scenes: the other sets that the model was trained on.
         held_out: how many people were kept away from the training; None: as the file says.
+        precision: of the embeddings.
 
     Raises:
         ModelError: if nobody was held out of the training.
         DataError: if the model was trained on other data, or the people give no pairs.
     """
-    from reid.settings import EmbeddingSettings
-
     held = kept_away(weights, [data, *scenes], held_out)
     model, fingerprint = load_model(weights)
-    embedder = Embedder(model, fingerprint, EmbeddingSettings())
+    embedder = Embedder(model, fingerprint, EmbeddingSettings(precision=precision))
     distance, same, tracklets = camera_pairs(embedder, data, held)
     threshold, accepted = calibrate(distance, same, false_accept)
     possible, _ = calibrate(distance, same, POSSIBLE * false_accept)
@@ -198,6 +205,7 @@ def run(
         tracklets,
         tuple(chances(apart)),
         embedder.fingerprint,
+        embedder.precision,
     )
 
 
@@ -209,6 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--held-out-ids", type=int, help="default: as the model's file says")
     parser.add_argument("--false-accept", type=float, default=FALSE_ACCEPT)
     parser.add_argument("--scene", type=Path, action="append", default=[])
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto")
     options = parser.parse_args(argv)
     try:
         result = run(
@@ -217,6 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.false_accept,
             options.scene,
             options.held_out_ids,
+            options.precision,
         )
     except CrosscamError as error:
         sys.stderr.write(f"calibrate: error: {error}\n")

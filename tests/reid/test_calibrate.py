@@ -41,9 +41,10 @@ def calibrate(weights, people, *more):
 
 def test_the_people_are_those_that_the_file_says_were_held_out(people, tmp_path, capsys):
     weights = model_file(tmp_path / "m.safetensors", people)
-    assert calibrate(weights, people) == 0
+    assert calibrate(weights, people, "--precision", "bfloat16") == 0
     found = json.loads(weights.with_suffix(".json").read_text())
     assert json.loads(capsys.readouterr().out) == found
+    assert found["precision"] == "bfloat16"
     assert found["tracklets"] == 2 * HELD_OUT, "two cameras each"
     assert found["pairs"] == HELD_OUT * HELD_OUT
 

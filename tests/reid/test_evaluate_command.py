@@ -55,6 +55,16 @@ def test_table_and_json_say_the_same(people, tmp_path, capsys):
         assert f"{row[key]:.3f}" in printed
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_precision_is_what_was_asked_for(people, tmp_path, capsys, precision):
+    """The card's figures could not be had where `auto` is bfloat16."""
+    out = tmp_path / "figures.json"
+    arguments = ["--weights", "untrained", "--precision", precision, "--json", str(out)]
+    assert main(["evaluate", "--data", str(people), "--device", "cpu", *arguments]) == 0
+    assert json.loads(out.read_text())["precision"] == precision
+    assert f"openvino, {precision}, cpu" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -26,6 +26,7 @@ from pipeline.records import CameraState, Frame
 from pipeline.sources import Opener, Sources
 from pipeline.upkeep import Upkeep, write_states
 from reid.embedding import Embedder
+from reid.errors import StoreError
 from storage.decisions.news import DecisionNews
 from storage.records import CameraRow
 from storage.store import Store
@@ -125,17 +126,20 @@ class Runner:
         self._stages: dict[str, CameraStage] = {}
         self._pending: list[tuple[str, CropRequest]] = []
         self._early: set[int] = set()
-        self._next_decision: float | None = None
+        self._next_decision: dict[bool, float] = {}
         self._status = Status()
         self._actions: Counter[str] = Counter()
         self._identities: set[int] = set()
         self._embedded = 0
         self._run = 0
-        self._matcher = CrossCameraMatcher(
-            config.matching,
-            store.identity_allocator(),
-            {c.id: _coordinates(c) for c in self._cameras.values()},
-        )
+        self._live_cameras: set[str] = set()
+        places = {c.id: _coordinates(c) for c in self._cameras.values()}
+        identities = store.identity_allocator()
+        # Live cameras (True) and files (False) apart: how fast files are read beside live cameras
+        # depends on the machine's load, and what is decided must not.
+        self._matchers = {
+            live: CrossCameraMatcher(config.matching, identities, places) for live in (True, False)
+        }
 
     def run(self) -> Summary:
         """Run until every file ended, or `stop`.
@@ -164,12 +168,13 @@ class Runner:
         try:
             with sources:
                 self._sources = sources
-                for frames, found in ahead(self._detected(sources), 2, "detector"):
-                    self._process(frames, found)
-                    self._report(sources)
-                    self._end_lost()
-                    if self._stop.is_set():
-                        break
+                try:
+                    self._work(sources)
+                except StoreError:
+                    raise
+                except Exception:
+                    self._save_what_can_be()
+                    raise
                 self._finish_tracks()
                 states = sources.states()
             recorder.close()
@@ -191,6 +196,15 @@ class Runner:
             actions=dict(self._actions),
             interrupted=status == "interrupted",
         )
+
+    def _work(self, sources: Sources) -> None:
+        """Until there are no more frames, or `stop`."""
+        for frames, found in ahead(self._detected(sources), 2, "detector"):
+            self._process(frames, found)
+            self._report(sources)
+            self._end_lost()
+            if self._stop.is_set():
+                break
 
     def _begin(self) -> None:
         rows = [
@@ -223,7 +237,7 @@ class Runner:
             self._live.show(frame)
             self._status.frames += 1
             self._status.people[frame.camera] = stage.people
-            self._tick(frame.time)
+            self._tick(frame.camera, frame.time)
 
     def _take(self, camera: str, progress: Progress) -> None:
         for track, points in progress.points.items():
@@ -255,27 +269,42 @@ class Runner:
         tracklet = builder.tracklet()
         self._store.save_tracklet(self._run, tracklet)
         if self._config.matching.enabled:
-            self._matcher.add(tracklet)
+            self._matchers[tracklet.camera in self._live_cameras].add(tracklet)
 
-    def _tick(self, now: float) -> None:
+    def _tick(self, camera: str, now: float) -> None:
         """Decide on identities every `matching.interval` seconds of capture time."""
         interval = self._config.matching.interval
-        if self._next_decision is None or now < self._next_decision - 2 * interval:
-            self._next_decision = now + interval
-        if now < self._next_decision:
+        live = camera in self._live_cameras
+        due = self._next_decision.setdefault(live, now + interval)
+        if now < due - 2 * interval:
+            due = self._next_decision[live] = now + interval
+        if now < due:
             return
-        self._next_decision = now + interval
+        self._next_decision[live] = now + interval
         self._embed()
-        for stage in self._stages.values():
+        for stage in self._stages_of(live):
             for builder in stage.lasting(now, self._config.matching.early):
                 if builder.track not in self._early:
                     self._early.add(builder.track)
                     self._hand_in(builder)
-        self._decide()
+        self._decide(live)
 
-    def _decide(self) -> None:
+    def _stages_of(self, live: bool) -> list[CameraStage]:
+        """The stages of the live cameras, or of the files."""
+        return [s for name, s in self._stages.items() if (name in self._live_cameras) is live]
+
+    def _decide(self, live: bool) -> None:
         self._heed()
-        for decision in self._matcher.decide():
+        matcher = self._matchers[live]
+        matcher.still_open(
+            {
+                builder.track: builder.last
+                for stage in self._stages_of(live)
+                for builder in stage.builders.values()
+                if builder.track in self._early and builder.last is not None
+            }
+        )
+        for decision in matcher.decide():
             self._store.link(self._run, decision)
             self._count(decision)
         self._status.identities = len(self._identities)
@@ -283,7 +312,8 @@ class Runner:
     def _heed(self) -> None:
         """Follow what people decided about this run's tracks since the last time."""
         if self._config.matching.enabled and (rulings := self._news.rulings()) is not None:
-            self._matcher.heed(rulings)
+            for matcher in self._matchers.values():
+                matcher.heed(rulings)
 
     def _count(self, decision: LinkDecision) -> None:
         self._actions[decision.action] += 1
@@ -291,10 +321,25 @@ class Runner:
 
     def _finish_tracks(self) -> None:
         self._embed()
+        self._end_tracks()
+        self._decide_all()
+        self._heed()  # what people said meanwhile has the last word
+
+    def _end_tracks(self) -> None:
         for camera, stage in self._stages.items():
             self._close(camera, stage.finish())
-        self._decide()
-        self._heed()  # what people said meanwhile has the last word
+
+    def _decide_all(self) -> None:
+        for live in self._matchers:
+            self._decide(live)
+
+    def _save_what_can_be(self) -> None:
+        """After an error: what was seen of open tracks, as far as the error lets it."""
+        for step in (self._embed, self._end_tracks, self._decide_all):
+            try:
+                step()
+            except Exception:
+                log.exception("while saving what was seen before the error below")
 
     def _end_lost(self) -> None:
         """End the tracks of live cameras that are lost: they may be back in an hour, or never."""
@@ -306,11 +351,14 @@ class Runner:
                 self._embed()
                 self._close(camera, stage.finish())
                 self._status.people[camera] = 0
-                self._decide()
+                self._decide(live=True)
 
     def _stage(self, camera: str) -> CameraStage:
         if camera not in self._stages:
-            rate = self._sources.states()[camera].frame_rate or DEFAULT_FRAME_RATE
+            state = self._sources.states()[camera]
+            if state.is_live:
+                self._live_cameras.add(camera)
+            rate = state.frame_rate or DEFAULT_FRAME_RATE
             cap = self._cameras[camera].max_fps
             tracker = build_tracker(
                 self._config.tracker,

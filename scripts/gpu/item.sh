@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # One item of docs/gpu_todo.md by its number: bash scripts/gpu/item.sh N
-# Ends within nine minutes; the trainings resume when the same number is run again. What comes back
-# lies in $OUT: at most 16 MiB a file, so models come in pieces (`cat model.* > model.safetensors`).
+# Ends within nine minutes; the trainings resume when the same number is run again on the same
+# machine: `last.safetensors` is too large to travel to the next one. What comes back lies in $OUT: at
+# most 16 MiB a file, so models come in pieces (`cat model.* > model.safetensors`). The order is the list's.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 data=${DATA:-/tmp/data} out=${OUT:-runs/gpu/out} runs=runs/gpu
@@ -25,15 +26,19 @@ train() { # name, configuration, the rest
 case "${1:-}" in
   1) train ship scripts/gpu/ship.yaml "${sets[@]}" --everybody "${trunk[@]}" ;;
   2) python3 -m reid.evaluation.calibrate --weights $runs/ship/model.safetensors \
-       --data "$market" --held-out-ids 50 --scene "$data/cuhk01" --scene "$data/cuhk03_part_160x60" \
-       && bring ship ;;
+       --data "$market" --scene "$data/cuhk01" --scene "$data/cuhk03_part_160x60" \
+       --precision float32 && bring ship ;;
   3) crosscam 250 evaluate --weights $runs/ship/model.safetensors --data "$market" \
-       --data "$partial" | tee "$out/evaluate.txt"
+       --data "$partial" --precision float32 | tee "$out/evaluate.txt"
      bench held_out "${sets[@]}" --weights $runs/ship/model.safetensors ;;
   4) train market scripts/gpu/ship.yaml --data "$market" "${trunk[@]}" ;;
-  5) sed 's/backbone: [a-z0-9]*/backbone: resnet50v2/' configs/qpm_paper.yaml > $runs/paper.yaml
-     train paper $runs/paper.yaml --data "$market" "${trunk[@]}" ;;
-  6) sed 's/backbone: [a-z0-9]*/backbone: resnet50v2/; s/height: 96/height: 384/; s/width: 32/width: 128/' \
+  5) # Shortened to 0.3 of every number of epochs: the whole does not fit a lease.
+     sed 's/backbone: [a-z0-9]*/backbone: resnet50v2/; s/^epochs: 70/epochs: 21/
+          s/^step_epochs: 20/step_epochs: 6/; s/^ide_epochs: 20/ide_epochs: 6/' \
+       configs/qpm_paper.yaml > $runs/paper_short.yaml
+     train paper_short $runs/paper_short.yaml --data "$market" "${trunk[@]}" ;;
+  6) # Rows of an earlier lease: carry runs/gpu/ablation/results.jsonl.
+     sed 's/backbone: [a-z0-9]*/backbone: resnet50v2/; s/height: 96/height: 384/; s/width: 32/width: 128/' \
        configs/qpm_ablation.yaml > $runs/ablation.yaml
      bench ablation --table V VI XI VII IX X --seeds 1 2 3 --config $runs/ablation.yaml \
        --data "$market" --partial "$partial" "${trunk[@]}" --device cuda --out $runs/ablation

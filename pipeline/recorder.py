@@ -23,6 +23,7 @@ from typing import Any
 import av.error
 from av.video.stream import VideoStream
 
+from pipeline.clock import nominal_rate
 from pipeline.config import CameraConfig
 from pipeline.segments import Segment, codec_name, measure, suffix_for
 from pipeline.settings import RecordingSettings
@@ -132,8 +133,9 @@ class Tape:
         with self._lock:
             self._finish()
             self._stream, self._live, self._suffix = stream, live, ""
-            rate = stream.average_rate or stream.guessed_rate
-            self._step = 1 / float(rate) if rate else 0.04
+            rates = (stream.average_rate, stream.guessed_rate)
+            rate = nominal_rate(*(None if r is None else float(r) for r in rates))
+            self._step = 1 / rate if rate else 0.04
 
     def packet(self, packet: Any, capture: float) -> None:
         """Record one packet; whatever goes wrong is `problem`, never an exception.

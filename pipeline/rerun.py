@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.clock import nominal_rate
 from pipeline.config import CameraConfig, PipelineConfig
 from pipeline.pictures import Picture, StreamInfo
 from pipeline.recorder import Tape
@@ -117,8 +118,8 @@ def _frame_rate(rows: Sequence[RecordingRow]) -> float | None:
     for row in rows:
         try:
             with opened(row) as (_, stream):
-                rate = stream.average_rate or stream.guessed_rate
-                return float(rate) if rate else None
+                rates = (stream.average_rate, stream.guessed_rate)
+                return nominal_rate(*(None if r is None else float(r) for r in rates))
         except SourceError as error:
             first = first or error
     raise first or SourceError("there is no recording")

@@ -93,7 +93,7 @@ class Watching(ColourDetector):
         self.folder, self.seen, self.frames = folder, {}, 0
 
     def process(self, frames):
-        for path in self.folder.glob("*"):
+        for path in self.folder.glob("*.jpg"):  # not what is still being written
             self.seen[path.name] = cv2.imdecode(
                 np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR
             )

@@ -9,7 +9,8 @@ Market-1501's file names hold camera and sequence: the images of one identity
 in one sequence make a tracklet. Tracklets are pooled as the pipeline pools
 them, every pair of two different cameras gets its Eq. 15 distance, and the
 threshold is the distance at which a given share of the pairs of *different*
-people would be linked (the false accept rate).
+people would be linked (the false accept rate). Few pairs of people decide it: the
+interval says how far it would move had other people been held out.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from reid.datasets import Sample
 from reid.distances import rescore
 from reid.embedding import Embedder, embed_files
 from reid.errors import CrosscamError, DataError
+from reid.evaluation.bootstrap import people_pairs, threshold_interval
 from reid.evaluation.kept_away import kept_away
 from reid.evaluation.market_tracks import group_tracks, spread
 from reid.network.checkpoint import calibration_file, load_model
@@ -41,40 +43,89 @@ Precision = Literal["auto", "float32", "bfloat16"]
 FALSE_ACCEPT = 1e-3
 POSSIBLE = 10  # times as many false accepts make a match merely possible
 SHARES = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
-ENOUGH = 5  # pairs of different people below a distance, for their share to be said
+ENOUGH = 5  # distinct pairs of people below a distance, for their share to be said
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """The threshold and what it was chosen from.
 
-    Files of before `precision` lack it; nothing that reads them asks for it.
+    Attributes:
+        threshold: for the false accept rate asked for.
+        interval: 95 % of it, over the held-out identities.
+        possible: for ten times that rate.
+        false_accept: the rate.
+        true_accept: share of one person's pairs below the threshold.
+        pairs: of two cameras' tracklets, of one person or two.
+        different_pairs: those of two.
+        people_pairs: how many distinct pairs of people lie below the threshold.
+        tracklets: how many there are.
+        strangers: (distance, share of different people below it).
+        fingerprint: of the model.
+        precision: of the embeddings.
+
+    The shipped file is older than `interval`, `different_pairs`, `people_pairs` and `precision`;
+    nothing that reads a calibration asks for them.
     """
 
     threshold: float
+    interval: tuple[float, float]
     possible: float
     false_accept: float
     true_accept: float
     pairs: int
+    different_pairs: int
+    people_pairs: int
     tracklets: int
     strangers: tuple[tuple[float, float], ...]
     fingerprint: str
     precision: str
 
 
-def chances(scenes: Sequence[NDArray[np.float32]]) -> list[tuple[float, float]]:
+@dataclass(frozen=True, slots=True)
+class CameraPairs:
+    """All pairs of tracklets of two different cameras.
+
+    Attributes:
+        distance: (M,) Eq. 15.
+        people: (M, 2) their identities.
+        tracklets: how many tracklets there are.
+    """
+
+    distance: NDArray[np.float32]
+    people: NDArray[np.int64]
+    tracklets: int
+
+    @property
+    def same(self) -> NDArray[np.bool_]:
+        """(M,) True where both are one person."""
+        return np.asarray(self.people[:, 0] == self.people[:, 1])
+
+    @property
+    def strangers(self) -> CameraPairs:
+        """The pairs of two people."""
+        apart = ~self.same
+        return CameraPairs(self.distance[apart], self.people[apart], self.tracklets)
+
+    def below(self, distance: float) -> int:
+        """How many distinct pairs of people lie below a distance."""
+        return people_pairs(self.people[self.distance <= distance])
+
+
+def chances(scenes: Sequence[CameraPairs]) -> list[tuple[float, float]]:
     """(distance, share of different people below it), of the scene where they come nearest.
 
-    A share counts where enough pairs back it; what a smaller share could say of a distance beyond
-    that of a larger one is left out.
+    A share counts where enough distinct pairs of people back it; what a smaller share could say of
+    a distance beyond that of a larger one is left out.
 
     Args:
-        scenes: per scene, (M,) the distances of different people.
+        scenes: per scene, the pairs of different people.
     """
     points: list[tuple[float, float]] = []
     for share in reversed(SHARES):
-        found = [np.quantile(d, share) for d in scenes if share * len(d) >= ENOUGH]
-        nearest = round(float(min(found, default=np.inf)), 4)
+        found = [(float(np.quantile(s.distance, share)), s) for s in scenes]
+        backed = [distance for distance, scene in found if scene.below(distance) >= ENOUGH]
+        nearest = round(min(backed, default=np.inf), 4)
         if nearest < (points[-1][0] if points else np.inf):
             points.append((nearest, share))
     return points[::-1]
@@ -135,10 +186,8 @@ def pooled_tracklets(
     )
 
 
-def camera_pairs(
-    embedder: Embedder, root: Path, held: Sequence[Sample]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-    """Of all pairs of two cameras: (M,) distances, (M,) whether they are one person; tracklets.
+def camera_pairs(embedder: Embedder, root: Path, held: Sequence[Sample]) -> CameraPairs:
+    """The pairs of two cameras' tracklets of a set's held-out people.
 
     Args:
         embedder: the model.
@@ -154,14 +203,16 @@ def camera_pairs(
     tracklets, identities, cameras = pooled_tracklets(embedder, samples, limit=6)
     distance = pair_distances(tracklets, embedder.config.gamma)
     upper = np.triu(cameras[:, None] != cameras[None], k=1)
-    same = (identities[:, None] == identities[None])[upper]
+    people = np.stack([identities[side] for side in np.nonzero(upper)], axis=1)
+    pairs = CameraPairs(distance[upper], people, len(tracklets))
+    same = pairs.same
     if same.all() or not same.any():
         raise DataError(
             f"{root}: between two cameras, its {len(set(identities))} held-out people make "
             f"{np.count_nonzero(same)} pairs of one person and {np.count_nonzero(~same)} of two; "
             "both kinds are needed"
         )
-    return distance[upper], same, len(tracklets)
+    return pairs
 
 
 def run(
@@ -189,28 +240,30 @@ def run(
     held = kept_away(weights, [data, *scenes], held_out)
     model, fingerprint = load_model(weights)
     embedder = Embedder(model, fingerprint, EmbeddingSettings(precision=precision))
-    distance, same, tracklets = camera_pairs(embedder, data, held)
-    threshold, accepted = calibrate(distance, same, false_accept)
-    possible, _ = calibrate(distance, same, POSSIBLE * false_accept)
-    apart = [distance[~same]]
-    for scene in scenes:
-        found = camera_pairs(embedder, scene, held)
-        apart.append(found[0][~found[1]])
+    pairs = camera_pairs(embedder, data, held)
+    threshold, accepted = calibrate(pairs.distance, pairs.same, false_accept)
+    possible, _ = calibrate(pairs.distance, pairs.same, POSSIBLE * false_accept)
+    apart = pairs.strangers
+    low, high = threshold_interval(apart.distance, apart.people, false_accept)
+    others = [camera_pairs(embedder, scene, held).strangers for scene in scenes]
     return Calibration(
-        round(threshold, 4),
-        round(possible, 4),
-        false_accept,
-        round(accepted, 4),
-        len(distance),
-        tracklets,
-        tuple(chances(apart)),
-        embedder.fingerprint,
-        embedder.precision,
+        threshold=round(threshold, 4),
+        interval=(round(low, 4), round(high, 4)),
+        possible=round(possible, 4),
+        false_accept=false_accept,
+        true_accept=round(accepted, 4),
+        pairs=len(pairs.distance),
+        different_pairs=len(apart.distance),
+        people_pairs=apart.below(threshold),
+        tracklets=pairs.tracklets,
+        strangers=tuple(chances([apart, *others])),
+        fingerprint=embedder.fingerprint,
+        precision=embedder.precision,
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Calibrate and write the JSON beside the weights."""
+    """Calibrate, print the JSON and write it beside the weights."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
@@ -218,6 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--false-accept", type=float, default=FALSE_ACCEPT)
     parser.add_argument("--scene", type=Path, action="append", default=[])
     parser.add_argument("--precision", choices=get_args(Precision), default="auto")
+    parser.add_argument("--dry-run", action="store_true", help="print it, write no file")
     options = parser.parse_args(argv)
     try:
         result = run(
@@ -232,7 +286,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"calibrate: error: {error}\n")
         return 2
     text = json.dumps(asdict(result), indent=2)
-    calibration_file(options.weights).write_text(text + "\n")
+    if not options.dry_run:
+        calibration_file(options.weights).write_text(text + "\n")
     sys.stdout.write(text + "\n")
     return 0
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from reid.datasets import fingerprint, hold_out, load_training
+from reid.evaluation.bootstrap import threshold_interval
 from reid.evaluation.calibrate import main
 from reid.network.checkpoint import save_model
 from reid.network.config import ModelConfig
@@ -47,6 +49,35 @@ def test_the_people_are_those_that_the_file_says_were_held_out(people, tmp_path,
     assert found["precision"] == "bfloat16"
     assert found["tracklets"] == 2 * HELD_OUT, "two cameras each"
     assert found["pairs"] == HELD_OUT * HELD_OUT
+    assert found["different_pairs"] == HELD_OUT * (HELD_OUT - 1)
+    assert found["people_pairs"] == 1, "the nearest"
+    low, high = found["interval"]
+    assert low <= found["threshold"] <= high
+
+
+def test_the_interval_is_that_of_naive_draws_of_people():
+    """Pairs counted one by one, against the running sum; the same draws."""
+    rng = np.random.default_rng(2)
+    people = np.array([(a, b) for a in range(6) for b in range(a) for _ in range(3)]) * 7
+    distance = rng.uniform(0, 1, len(people)).astype(np.float32)
+    got = threshold_interval(distance, people, 0.1, draws=50, seed=5)
+    rng, found = np.random.default_rng(5), []
+    for _ in range(50):
+        drawn = [int(n) * 7 for n in rng.integers(0, 6, 6)]
+        bag = [
+            d
+            for d, (a, b) in zip(distance, people, strict=True)
+            for _ in range(drawn.count(a) * drawn.count(b))
+        ]
+        found.append(sorted(bag)[int(0.1 * len(bag))])
+    assert got == pytest.approx(tuple(np.quantile(found, [0.025, 0.975])))
+
+
+def test_a_dry_run_writes_nothing(people, tmp_path, capsys):
+    weights = model_file(tmp_path / "m.safetensors", people)
+    assert calibrate(weights, people, "--dry-run") == 0
+    assert '"threshold"' in capsys.readouterr().out
+    assert not weights.with_suffix(".json").exists()
 
 
 def test_people_that_were_trained_on_are_refused(people, tmp_path, capsys):

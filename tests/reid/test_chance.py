@@ -9,13 +9,21 @@ import pytest
 
 from reid.chance import Chance
 from reid.errors import ModelError
-from reid.evaluation.calibrate import chances
+from reid.evaluation.calibrate import CameraPairs, chances
 from reid.network.checkpoint import (
     default_weights,
     file_fingerprint,
     load_chance,
     load_thresholds,
 )
+
+
+def strangers(distance: np.ndarray) -> CameraPairs:
+    """As many different people as there are distances."""
+    numbers = np.arange(len(distance))
+    people = np.stack([numbers, numbers + len(distance)], axis=1)
+    return CameraPairs(distance.astype(np.float32), people, len(distance))
+
 
 POINTS = ((0.1, 0.001), (0.2, 0.01), (0.4, 0.04))
 
@@ -63,7 +71,7 @@ def test_measured_is_the_worst_of_the_scenes() -> None:
     """Counted by hand: the share of each scene's distances below a point is at most the share."""
     rng = np.random.default_rng(0)
     near, far = rng.uniform(0, 1, 2_000) ** 0.5, rng.uniform(0, 1, 100_000) ** 0.25
-    points = chances([near.astype(np.float32), far.astype(np.float32)])
+    points = chances([strangers(near), strangers(far)])
     assert [share for _, share in points] == [
         0.003,
         0.01,
@@ -74,7 +82,16 @@ def test_measured_is_the_worst_of_the_scenes() -> None:
     for distance, share in points:
         assert (near < distance).mean() <= share + 1e-3
         assert (far < distance).mean() <= share
-    assert chances([far[:10].astype(np.float32)]) == []
+    assert chances([strangers(far[:10])]) == []
+
+
+def test_a_share_that_few_people_make_is_not_said() -> None:
+    """Six pairs of people made up a false accept rate; counting pairs of tracklets hid it."""
+    distance = np.linspace(0, 1, 10_000)
+    pairs = strangers(distance)
+    pairs.people[:200] = (1, 2)  # the 2 % that come nearest
+    assert min(share for _, share in chances([pairs])) == 0.03
+    assert min(share for _, share in chances([strangers(distance)])) == 0.001
 
 
 def test_the_shipped_calibration_reaches_as_far_as_a_verdict() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from investigation.evidence import Evidence, explain
 from investigation.pictures import Picture, picture
-from storage.media import replacing
+from storage.media import check_target, replacing
 from storage.queries import StoreReader
 from storage.records import IdentityRow, IdentitySheet, RunCameraRow, TrackRow, TrackSheet
 
@@ -122,6 +122,7 @@ def write_report(
         left_out=max(0, len(identities) - limit),
         made=datetime.now(UTC).timestamp(),
     )
+    check_target(out, ".html")
     with replacing(out) as file:
         file.writelines(page)  # row by row: a long report never lies in memory whole
     return counts

@@ -29,7 +29,10 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_media(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the HTML file")
     parser.add_argument(
-        "--run", type=int, metavar="N", help="run to show (default: the latest finished one)"
+        "--run",
+        type=int,
+        metavar="N",
+        help="run to show (default: the latest finished one, else the latest)",
     )
     parser.add_argument(
         "--crops",

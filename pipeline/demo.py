@@ -101,16 +101,29 @@ class DemoFiles:
         """The contact sheet."""
         return self.folder / "report.html"
 
+    @property
+    def mark(self) -> Path:
+        """Says that the folder is a demo's."""
+        return self.folder / ".crosscam-demo"
+
     def start_afresh(self) -> None:
         """Make the folder; remove what an earlier demo left, and nothing else.
 
         Raises:
-            DataError: the folder cannot be written.
+            DataError: the folder cannot be written, or holds such files that no demo made.
         """
         from reid.errors import DataError
 
+        names = (self.cameras, self.pipeline, self.store, self.report)
+        found = [file for file in names if file.exists()]
+        if found and not self.mark.exists():
+            raise DataError(
+                f"--folder {self.folder}: {found[0].name} is there and is no demo's; choose "
+                "another folder"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self.mark.touch()
             for suffix in (".db", ".db-wal", ".db-shm"):
                 self.store.with_suffix(suffix).unlink(missing_ok=True)
             shutil.rmtree(self.store.with_suffix(".media"), ignore_errors=True)

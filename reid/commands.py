@@ -40,11 +40,15 @@ def run_embed(options: argparse.Namespace) -> int:
     from rich.progress import track
 
     from reid.embedding import Embedder, embed_files, list_images
-    from reid.errors import DataError
+    from reid.errors import DataError, OutputError
+    from reid.hardware import resolve_device
     from reid.records import PartEmbeddings
     from reid.settings import EmbeddingSettings
 
+    resolve_device(options.device, "--device")
     paths = list_images(options.images)
+    if options.out.exists() and options.out.suffix.lower() != ".npz":
+        raise OutputError(f"--out {options.out} is there already and no .npz file: not replaced")
     if not options.out.resolve().parent.is_dir():
         raise DataError(f"--out {options.out}: its folder does not exist")
     embedder = Embedder.from_settings(
@@ -55,14 +59,19 @@ def run_embed(options: argparse.Namespace) -> int:
     total = -(-len(paths) // chunk)
     result = PartEmbeddings.concatenate(list(track(batches, "embedding", total=total)))
     temporary = options.out.with_name(options.out.name + ".tmp")
-    with temporary.open("wb") as file:
-        np.savez(
-            file,
-            parts=result.parts,
-            global_parts=result.global_parts,
-            quality=result.quality,
-            paths=np.array([str(p) for p in paths]),
-            fingerprint=np.array(result.fingerprint),
-        )
-    temporary.replace(options.out)
+    try:
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                parts=result.parts,
+                global_parts=result.global_parts,
+                quality=result.quality,
+                paths=np.array([str(p) for p in paths]),
+                fingerprint=np.array(result.fingerprint),
+            )
+        temporary.replace(options.out)
+    except OSError as error:
+        raise OutputError(f"--out {options.out}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 import threading
 
@@ -44,7 +45,9 @@ def resolve_device(device: str, key: str = "device") -> str:
     Raises:
         ConfigError: CUDA was asked for and there is none, or fewer devices.
     """
-    if device != "auto" and not device.startswith("cuda"):
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ConfigError(f"{key} is {device!r}; allowed: auto, cpu, cuda, cuda:N")
+    if device == "cpu":
         return device
     import torch
 

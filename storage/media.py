@@ -70,6 +70,22 @@ def replacing(path: Path) -> Iterator[IO[str]]:
         yield file
 
 
+def check_target(path: Path, suffix: str) -> None:
+    """Refuse to write where something of another kind lies: a store, a configuration.
+
+    Args:
+        path: to be written, and replaced if it is there.
+        suffix: of the files that are written, such as `.zip`.
+
+    Raises:
+        OutputError: naming the file.
+    """
+    if not path.name or path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; name a {suffix} file")
+    if path.exists() and path.suffix.lower() != suffix:
+        raise OutputError(f"{path} is there already and no {suffix} file: it is not replaced")
+
+
 @contextmanager
 def replacing_path(path: Path) -> Iterator[Path]:
     """A name to write to that takes the place of `path` once it is complete.

@@ -103,7 +103,7 @@ class StoreReader:
             return [_run(row) for row in connection.execute(selects.RUNS)]
 
     def run(self, run: int | None = None) -> RunRow:
-        """One run, or the latest finished one.
+        """One run, or the latest finished one; of a live site, where none ends so, the latest.
 
         Raises:
             StoreError: if there is none; the message lists what there is.
@@ -112,13 +112,16 @@ class StoreReader:
         with self._read() as connection:
             latest = selects.RUNS.where(wanted).order_by(None).order_by(Run.id.desc()).limit(1)
             row = connection.execute(latest).first()
+            if row is None and run is None:
+                own = selects.RUNS.where(Run.rerun_of.is_(None)).order_by(None)
+                row = connection.execute(own.order_by(Run.id.desc()).limit(1)).first()
             if row is not None:
                 return _run(row)
             last = connection.execute(
                 select(Run.id, Run.status).order_by(Run.id.desc()).limit(10)
             ).all()
         there = ", ".join(f"{i} ({status})" for i, status in reversed(last)) or "no run at all"
-        what = "holds no finished run" if run is None else f"has no run {run}"
+        what = "holds no run" if run is None else f"has no run {run}"
         raise StoreError(f"store {self.url} {what}; it has: {there}")
 
     def cameras(self) -> list[CameraRow]:

@@ -32,7 +32,7 @@ from investigation.cases.report import Export, WrittenClip, write_case_report
 from investigation.replay.clips import write_clip
 from reid.errors import DataError, OutputError
 from storage import audit
-from storage.media import replacing_path
+from storage.media import check_target, replacing_path
 from storage.models import iso_text
 from storage.queries import StoreReader
 from storage.records import LedgerRow
@@ -120,6 +120,7 @@ def export_case(
         OutputError: if the file cannot be written.
         StoreError: if the store cannot be read, or the audit row not written.
     """
+    check_target(out, ".zip")
     tell = progress or (lambda what, share: None)
     made = time.time() if now is None else now
     found = contents(reader, number, crops=crops, blur_others=blur_others)

@@ -22,7 +22,8 @@ from investigation.replay.itinerary import Itinerary
 from investigation.replay.people_shown import CAVEATS, PeopleShown
 from investigation.replay.remux import TICKS, add_h264
 from reid.errors import DataError, OutputError
-from storage.media import replacing_path
+from storage.footage.recordings import recordings
+from storage.media import check_target, replacing_path
 from storage.models import iso_text
 from storage.queries import StoreReader
 from storage.sightings import tracks_by_id
@@ -31,6 +32,7 @@ MOST_FPS = 30.0
 USUAL_FPS = 25.0  # for recordings that do not say
 STALE = 0.5  # seconds after which a picture no longer stands for "now"
 CARD = 1.0  # seconds that a card stays
+TITLE = "crosscam: "
 
 Progress = Callable[[float, float], None]
 
@@ -105,17 +107,22 @@ def write_clip(
 
     Raises:
         DataError: if the plan shows nothing, a camera is not known, or nothing is recorded there.
-        OutputError: if the file cannot be written.
+        OutputError: if the file cannot be written, or something else lies there.
     """
+    check_target(out, ".mp4")
+    if out.exists() and not _ours(out):
+        raise OutputError(f"{out} is there already and no clip of ours: it is not replaced")
     if not plan.cameras or not plan.spans:
         raise DataError("a clip needs a camera and a stretch of time")
     footage = Footage(reader)
     start, end = plan.spans[0].start, plan.spans[-1].end
     sizes, rate = _look(footage, plan)
     if not sizes:
+        never = not any(recordings(reader, camera) for camera in plan.cameras)
         raise DataError(
             f"nothing is recorded of {', '.join(plan.cameras)} between {iso_text(start)} and "
             f"{iso_text(end)}"
+            + ("; recording was off: set recording.enabled in pipeline.yaml" if never else "")
         )
     clip = _Clip(reader, footage, plan, grid(sizes), rate)
     try:
@@ -126,7 +133,7 @@ def write_clip(
             ) as container,
         ):
             container.metadata["creation_time"] = iso_text(start)
-            container.metadata["title"] = f"crosscam: {', '.join(plan.cameras)}"
+            container.metadata["title"] = f"{TITLE}{', '.join(plan.cameras)}"
             stream = add_h264(container, clip.layout.width, clip.layout.height, rate)
             for number, image in enumerate(clip.pictures(progress or (lambda done, total: None))):
                 picture = av.VideoFrame.from_ndarray(image, format="bgr24")
@@ -137,6 +144,15 @@ def write_clip(
     except (av.error.FFmpegError, OSError) as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     return clip.report(out)
+
+
+def _ours(path: Path) -> bool:
+    """Whether a video is a clip that was written here, by its title."""
+    try:
+        with av.open(str(path)) as container:
+            return container.metadata.get("title", "").startswith(TITLE)
+    except (av.error.FFmpegError, OSError):
+        return False
 
 
 def _look(footage: Footage, plan: ClipPlan) -> tuple[dict[str, tuple[int, int]], float]:

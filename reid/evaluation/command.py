@@ -70,10 +70,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from reid.embedding import Embedder
     from reid.errors import DataError
     from reid.evaluation.sets import EvaluationSettings, evaluate_set
+    from reid.hardware import resolve_device
     from reid.settings import EmbeddingSettings
 
     if options.json and not options.json.resolve().parent.is_dir():
         raise DataError(f"--json {options.json}: its folder does not exist")
+    resolve_device(options.device, "--device")
     datasets = [open_dataset(path) for path in options.data]
     embedder = Embedder.from_settings(
         EmbeddingSettings(

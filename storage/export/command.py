@@ -29,7 +29,10 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--format", choices=("mot", "parquet", "csv"), required=True)
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write")
     parser.add_argument(
-        "--run", type=int, metavar="N", help="run to export (default: the latest finished one)"
+        "--run",
+        type=int,
+        metavar="N",
+        help="run to export (default: the latest finished one, else the latest)",
     )
     parser.set_defaults(function=_export)
 
@@ -45,7 +48,8 @@ def _export(options: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     with StoreReader.open(options.store) as reader:
         run = reader.run(options.run)
-        latest = " (the latest finished one)" if options.run is None else ""
+        which = "finished one" if run.status == "finished" else f"one, {run.status}"
+        latest = f" (the latest {which})" if options.run is None else ""
         console.print(
             f"run {run.id}{latest}, started {iso_text(run.started)}, {run.status}", markup=False
         )

@@ -360,3 +360,13 @@ def test_a_full_disk_fails_the_export(made: Path, tmp_path: Path) -> None:
         assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_a_case_is_not_written_over_a_store(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "site.db"
+    with (
+        Store.open(f"sqlite:///{path}") as store,
+        pytest.raises(OutputError, match=r"site.db is there already and no \.zip file"),
+    ):
+        export_case(store.reader(), store, 1, path, actor="ann", reason="for the judge")

@@ -15,7 +15,7 @@ from investigation.replay.drawing import grid, hide
 from investigation.replay.footage import Footage, Span
 from investigation.replay.itinerary import of_identity
 from investigation.replay.people_shown import Hiding, PeopleShown
-from reid.errors import DataError
+from reid.errors import DataError, OutputError
 from storage.queries import StoreReader
 from storage.records import CameraRow
 from storage.store import Store
@@ -245,3 +245,29 @@ def test_nothing_to_show(reader: StoreReader, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot write .*nowhere"):
         plan = ClipPlan(("left",), (Span(START, START + 1),))
         write_clip(reader, plan, tmp_path / "nowhere" / "clip.mp4")
+
+
+def test_nothing_but_an_older_clip_of_ours_is_replaced(reader: StoreReader, tmp_path: Path) -> None:
+    plan = ClipPlan(("left",), (Span(START, START + 0.5),))
+    out = tmp_path / "clip.mp4"
+    write_clip(reader, plan, out)
+    write_clip(reader, plan, out)
+    footage = noise_video(tmp_path / "footage.mp4")
+    before = footage.read_bytes()
+    with pytest.raises(OutputError, match="no clip of ours"):
+        write_clip(reader, plan, footage)
+    assert footage.read_bytes() == before
+    store = tmp_path / "site.db"
+    before = store.read_bytes()
+    with pytest.raises(OutputError, match=r"site.db is there already and no \.mp4 file"):
+        write_clip(reader, plan, store)
+    assert store.read_bytes() == before
+    with pytest.raises(OutputError, match="it is a folder"):
+        write_clip(reader, plan, tmp_path)
+
+
+def test_where_recording_was_off_it_is_said(tmp_path: Path) -> None:
+    store, _ = make_store(tmp_path, "left")
+    with store, pytest.raises(DataError, match=r"recording was off: set recording\.enabled"):
+        plan = ClipPlan(("left",), (Span(START, START + 1),))
+        write_clip(store.reader(), plan, tmp_path / "clip.mp4")

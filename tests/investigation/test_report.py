@@ -140,9 +140,9 @@ def test_an_empty_run_is_a_page_too(tmp_path: Path) -> None:
     with Store.open(url) as store:
         store.finish_run(store.begin_run({"model": "untrained-0"}, []), "failed")
     with StoreReader.open(url) as reader:
-        with pytest.raises(StoreError, match="no finished run"):
-            write_report(reader, tmp_path / "report.html")
-        write_report(reader, tmp_path / "report.html", run=1)
+        with pytest.raises(StoreError, match="has no run 2"):
+            write_report(reader, tmp_path / "report.html", run=2)
+        write_report(reader, tmp_path / "report.html")
     text = Page((tmp_path / "report.html").read_text()).text
     assert "No identity in this run" in text
     assert "Untrained weights." in text

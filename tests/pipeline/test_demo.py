@@ -50,7 +50,18 @@ def test_starting_afresh_leaves_other_files_alone(tmp_path: Path) -> None:
         (files.folder / name).parent.mkdir(exist_ok=True)
         (files.folder / name).write_text("x")
     files.start_afresh()
-    assert [p.name for p in files.folder.iterdir()] == ["mine.txt"]
+    assert sorted(p.name for p in files.folder.iterdir()) == [".crosscam-demo", "mine.txt"]
+
+
+@pytest.mark.parametrize("name", ["cams.yaml", "store.db", "pipeline.yaml", "report.html"])
+def test_a_sites_own_folder_is_no_demos(tmp_path: Path, name: str) -> None:
+    """Its store and recordings were deleted."""
+    (tmp_path / name).write_text("a site's own")
+    (tmp_path / "store.media").mkdir()
+    with pytest.raises(DataError, match=f"{name} is there and is no demo's"):
+        DemoFiles(tmp_path).start_afresh()
+    assert (tmp_path / name).read_text() == "a site's own"
+    assert (tmp_path / "store.media").is_dir()
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from reid.errors import ConfigError
 from reid.hardware import alone, resolve_device
+from run_pipeline import main
 from tests.test_architecture import ROOT
 
 PROGRAM = """
@@ -82,6 +83,19 @@ def test_a_run_without_its_device_is_refused_before_a_model_is_loaded(tmp_path):
     assert done.returncode == 2
     assert "embedding.device is 'cuda', but 0 CUDA devices" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu", "cpux", "cuda:one", ""])
+def test_a_device_that_nobody_has_is_refused_by_its_name(device):
+    with pytest.raises(ConfigError, match=f"--device is '{device}'; allowed: auto, cpu, cuda"):
+        resolve_device(device, "--device")
+
+
+@pytest.mark.parametrize("command", ["embed", "evaluate"])
+def test_a_command_names_a_wrong_device(command, tmp_path, capsys):
+    given = {"embed": ["--images", ".", "--out", "x.npz"], "evaluate": ["--data", str(tmp_path)]}
+    assert main([command, *given[command], "--device", "gpu"]) == 2
+    assert "--device is 'gpu'" in capsys.readouterr().err
 
 
 def test_a_thread_that_works_alone_leaves_the_others_their_threads():

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from pipeline.clock import FileClock, LiveClock, PacketClock, nominal_rate
 from pipeline.config import FIRST_MOMENT, LAST_START, CameraConfig
-from pipeline.pictures import Image, Picture, Source, StreamInfo
+from pipeline.pictures import MODIFIED, Image, Picture, Source, StreamInfo
 from reid.errors import SourceError
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ class VideoSource:
                 raise self._error(
                     "the file was last modified before 1970 or after 9998: give its start_time"
                 )
-            return modified, "modification time"
+            return modified, MODIFIED
         log.warning(
             "camera %s: neither start_time nor metadata say when it was recorded: taking now",
             self._camera.id,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+MODIFIED = "modification time"  # where a file's start comes from if nothing else says it
 
 
 @dataclass(frozen=True, slots=True)

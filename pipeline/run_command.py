@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from storage.arguments import DEFAULT_STORE, STORE_VARIABLE
 
 if TYPE_CHECKING:
     import threading
@@ -39,7 +42,10 @@ def add_run_command(commands: argparse._SubParsersAction[argparse.ArgumentParser
     )
     parser.add_argument("--cameras", type=Path, required=True, help="cams.yaml")
     parser.add_argument("--pipeline", type=Path, help="pipeline.yaml (default: built-in values)")
-    parser.add_argument("--store", help="store URL; overrides the one in pipeline.yaml")
+    parser.add_argument(
+        "--store",
+        help=f"store URL; overrides the one in pipeline.yaml (default: ${STORE_VARIABLE})",
+    )
     parser.add_argument(
         "--serve", action="store_true", help="serve the pages too, on this machine, while it runs"
     )
@@ -57,8 +63,11 @@ def run(options: argparse.Namespace) -> int:
 
     cameras = load_cameras(options.cameras)
     config = load_pipeline(options.pipeline)
-    if options.store:
-        store = config.store.model_copy(update={"url": options.store})
+    url = options.store
+    if url is None and config.store.url == DEFAULT_STORE:
+        url = os.environ.get(STORE_VARIABLE)
+    if url:
+        store = config.store.model_copy(update={"url": url})
         config = config.model_copy(update={"store": store})
     console = Console()
     start_logging(config.runtime.log_level, console)

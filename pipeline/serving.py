@@ -17,11 +17,11 @@ from pathlib import Path
 from types import TracebackType
 
 from reid.errors import ConfigError
+from storage.arguments import STORE_VARIABLE
 from storage.settings import StoreSettings
 
 START_SECONDS = 180.0
 END_SECONDS = 10.0
-STORE_VARIABLE = "CROSSCAM_STORE"  # not an argument: the URL may hold a password
 
 
 class Serving:

@@ -23,10 +23,11 @@ from types import TracebackType
 from pipeline.clock import RateCap
 from pipeline.config import CameraConfig
 from pipeline.decode import decoder_threads, open_source
-from pipeline.pictures import Source
+from pipeline.pictures import MODIFIED, Source
 from pipeline.recorder import Recorder, Tape
 from pipeline.records import CameraState, Frame
 from reid.errors import SourceError
+from storage.models import iso_text
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,14 @@ class Reader(threading.Thread):
             self._read_live(source)
             return
         self.is_live = False
+        if source.info.start_from == MODIFIED and source.info.start is not None:
+            log.warning(
+                "camera %s: nothing says when %s was filmed; taken for the time it was last "
+                "modified, %s. Set start_time in cams.yaml",
+                self.camera.id,
+                self.camera.url,
+                iso_text(source.info.start),
+            )
         self._read(source)
         if not self.stopping:
             self._set("ended", None)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 DEFAULT_STORE = "sqlite:///crosscam.db"
+STORE_VARIABLE = "CROSSCAM_STORE"  # also keeps a password out of the list of processes
 STORE_URL = "sqlite:///FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Add `--store`."""
     parser.add_argument(
-        "--store", metavar="URL", default=DEFAULT_STORE, help=f"{STORE_URL} (default: %(default)s)"
+        "--store",
+        metavar="URL",
+        default=os.environ.get(STORE_VARIABLE, DEFAULT_STORE),
+        help=f"{STORE_URL} (default: ${STORE_VARIABLE}, else {DEFAULT_STORE})",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -161,3 +162,16 @@ def wait_for_tracks(store: Path, process: subprocess.Popen[bytes]) -> None:
                 pass
         time.sleep(0.1)
     raise AssertionError("the run wrote no track")
+
+
+@pytest.mark.parametrize("command", [["case", "list"], ["user", "list"], ["watch", "list"]])
+def test_every_command_takes_the_store_of_the_environment(
+    command: list[str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_pipeline.py"), *command],
+        cwd=tmp_path, env={**os.environ, "CROSSCAM_STORE": "sqlite:///sites-own.db"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "sites-own.db" in done.stderr

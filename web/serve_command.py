@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from storage.arguments import DEFAULT_STORE, STORE_URL, add_media
+from storage.arguments import add_media, add_store
 
 if TYPE_CHECKING:
     import socket
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from web.settings import WebSettings
 
 # A store URL may hold a password, which a command line would show to every user of the machine.
-STORE_VARIABLE = "CROSSCAM_STORE"
 ZONE_VARIABLE = "CROSSCAM_TIME_ZONE"
 FIRST_USER = "admin"
 
@@ -46,6 +45,7 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_store(parser)
+    add_media(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default: %(default)s)"
     )
@@ -86,17 +86,6 @@ def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(function=serve)
 
 
-def add_store(parser: argparse.ArgumentParser) -> None:
-    """Add `--store` and `--media`."""
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        default=os.environ.get(STORE_VARIABLE, DEFAULT_STORE),
-        help=f"{STORE_URL} (default: ${STORE_VARIABLE}, else {DEFAULT_STORE})",
-    )
-    add_media(parser)
-
-
 def serve(options: argparse.Namespace) -> int:
     """`crosscam serve`."""
     import sys
@@ -123,12 +112,16 @@ def serve(options: argparse.Namespace) -> int:
         name = "--" + str(first["loc"][0]).replace("_", "-")
         raise ConfigError(f"{name} is {first['input']!r}: {first['msg']}") from None
 
+    from storage.engine import parse_url, sqlite_path
     from storage.store import Store
 
     console = Console(highlight=False, soft_wrap=True)
     listening = listen(settings)
     try:
         # The store first: a wrong path should be told before the models' libraries are loaded.
+        path = sqlite_path(parse_url(options.store))
+        if path is not None and not path.exists():
+            console.print(f"[bold red]warning:[/] there was no store at {path}: made an empty one")
         Store.open(options.store, options.media).close()
 
         from web.app import create_app

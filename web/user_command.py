@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from web.serve_command import add_store
+from storage.arguments import add_media, add_store
 
 if TYPE_CHECKING:
     from storage.accounts.accounts import UserRow
@@ -55,6 +55,7 @@ def add_user(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         does.add_parser(deed, help=text).add_argument("name")
     for deed_parser in does.choices.values():
         add_store(deed_parser)
+        add_media(deed_parser)
         deed_parser.set_defaults(function=user)
 
 
@@ -140,6 +141,8 @@ def _change(store: Store, options: argparse.Namespace) -> None:
         f"hours):\n{options.base_url.rstrip('/')}/link/{link}",
         markup=False,
     )
+    if not found.all_cameras and not found.groups:
+        console.print("This user sees no camera yet: groups are given on the page Users.")
 
 
 def _state(user: UserRow) -> str:

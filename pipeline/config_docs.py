@@ -67,6 +67,16 @@ How a camera is read:
 """
 
 PIPELINE = """
+## Environment
+
+- `CROSSCAM_STORE`: the store's URL for every command that is not told one. It keeps a password out
+  of the list of processes.
+- `CROSSCAM_TIME_ZONE`: time zone of the pages, such as `Europe/Berlin` (`crosscam serve
+  --time-zone`).
+- `CROSSCAM_CACHE`: where fetched models and footage are kept; by default the user's cache folder.
+- `CROSSCAM_NOTIFY_NAME`: a whole address for alerts, which a watch names `${CROSSCAM_NOTIFY_NAME}`
+  and no page shows.
+
 ## pipeline.yaml
 
 [configs/pipeline.yaml](../configs/pipeline.yaml) holds every key with its default.

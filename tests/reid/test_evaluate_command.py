@@ -68,12 +68,13 @@ def test_the_precision_is_what_was_asked_for(people, tmp_path, capsys, precision
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--json", "/nowhere/at/all.json"], "its folder does not exist"),
-        (["--data", "/nowhere"], "no such folder"),
+        (["--json", "{}/nowhere/at/all.json"], "its folder does not exist"),
+        (["--data", "{}/nowhere"], "no such folder"),
     ],
 )
-def test_wrong_arguments_end_with_one_line(people, capsys, arguments, message):
-    assert main(["evaluate", "--data", str(people), "--weights", "untrained", *arguments]) == 2
+def test_wrong_arguments_end_with_one_line(people, capsys, tmp_path, arguments, message):
+    given = [argument.format(tmp_path) for argument in arguments]
+    assert main(["evaluate", "--data", str(people), "--weights", "untrained", *given]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error

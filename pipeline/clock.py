@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 HIGHEST_RATE = 240.0  # frames per second; what says more is a time base, not a camera
 
 
-def nominal_rate(*said: float | None) -> float | None:
+def nominal_rate(*said: Fraction | float | None) -> float | None:
     """The first rate that a camera may have, of those that a stream says (frames per second).
 
     A Matroska file with uneven times says 1000, an RTSP stream 90000: the ticks of their clocks.

@@ -305,12 +305,11 @@ class VideoSource:
         if camera.url.kind == "http" and camera.live is None:
             is_live = container.duration is None
         start, start_from = (None, "") if is_live else self._start()
-        rates = (stream.average_rate, stream.guessed_rate)
         return StreamInfo(
             codec=stream.codec_context.name,
             width=stream.codec_context.width,
             height=stream.codec_context.height,
-            frame_rate=nominal_rate(*(None if r is None else float(r) for r in rates)),
+            frame_rate=nominal_rate(stream.average_rate, stream.guessed_rate),
             duration=duration,
             frames=stream.frames,
             is_live=is_live,

@@ -133,8 +133,7 @@ class Tape:
         with self._lock:
             self._finish()
             self._stream, self._live, self._suffix = stream, live, ""
-            rates = (stream.average_rate, stream.guessed_rate)
-            rate = nominal_rate(*(None if r is None else float(r) for r in rates))
+            rate = nominal_rate(stream.average_rate, stream.guessed_rate)
             self._step = 1 / rate if rate else 0.04
 
     def packet(self, packet: Any, capture: float) -> None:

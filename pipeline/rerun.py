@@ -118,8 +118,7 @@ def _frame_rate(rows: Sequence[RecordingRow]) -> float | None:
     for row in rows:
         try:
             with opened(row) as (_, stream):
-                rates = (stream.average_rate, stream.guessed_rate)
-                return nominal_rate(*(None if r is None else float(r) for r in rates))
+                return nominal_rate(stream.average_rate, stream.guessed_rate)
         except SourceError as error:
             first = first or error
     raise first or SourceError("there is no recording")
@@ -150,13 +149,12 @@ def footage_of(
     rows = recordings(reader, None, start, end)
     own = sorted({row.run for row in rows if row.run is not None})
     if run is None:
-        over = [number for number in own if reader.run(number).status != "running"]
-        if not over:
+        run = next((n for n in reversed(own) if reader.run(n).status != "running"), None)
+        if run is None:
             raise StoreError(
                 f"store {reader.url} has no recordings of that time to run again"
                 + (f"; run {own[-1]} goes on, name it to run what there is" if own else "")
             )
-        run = over[-1]
     row = reader.run(run)
     repeated = rerun_of(reader, run)
     if repeated is not None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from storage.arguments import STORE_VARIABLE, store_url
+
 if TYPE_CHECKING:
     from storage.footage.retention import RetentionReport
 
@@ -29,7 +31,11 @@ def add_retention_command(commands: argparse._SubParsersAction[argparse.Argument
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--store", metavar="URL", help="store URL; overrides that of pipeline.yaml")
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help=f"store URL; overrides that of pipeline.yaml (default: ${STORE_VARIABLE})",
+    )
     parser.add_argument("--media", type=Path, metavar="DIR", help="media folder (PostgreSQL)")
     parser.add_argument(
         "--pipeline", type=Path, help="pipeline.yaml with the limits (default: no limit)"
@@ -66,7 +72,7 @@ def _retention(options: argparse.Namespace) -> int:
         # A site's limits are in its pipeline.yaml: the built-in ones must not go for them.
         if value is None and options.pipeline is not None:
             limits[name] = getattr(config.recording, name)
-    url = options.store or config.store.url
+    url = store_url(options.store, config.store.url)
     path = sqlite_path(parse_url(url))
     if path is not None and not path.exists():
         raise StoreError(f"store {url}: there is no file {path}")

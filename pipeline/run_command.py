@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.arguments import DEFAULT_STORE, STORE_VARIABLE
+from storage.arguments import STORE_VARIABLE, store_url
 
 if TYPE_CHECKING:
     import threading
@@ -63,12 +62,8 @@ def run(options: argparse.Namespace) -> int:
 
     cameras = load_cameras(options.cameras)
     config = load_pipeline(options.pipeline)
-    url = options.store
-    if url is None and config.store.url == DEFAULT_STORE:
-        url = os.environ.get(STORE_VARIABLE)
-    if url:
-        store = config.store.model_copy(update={"url": url})
-        config = config.model_copy(update={"store": store})
+    store = config.store.model_copy(update={"url": store_url(options.store, config.store.url)})
+    config = config.model_copy(update={"store": store})
     console = Console()
     start_logging(config.runtime.log_level, console)
 

@@ -21,6 +21,18 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def store_url(told: str | None, configured: str) -> str:
+    """Which store is meant where a configuration may name one as well.
+
+    Args:
+        told: by `--store`; it goes before all.
+        configured: `store.url` of pipeline.yaml; the built-in one gives way to the environment's.
+    """
+    if told or configured != DEFAULT_STORE:
+        return told or configured
+    return os.environ.get(STORE_VARIABLE) or configured
+
+
 def add_media(
     parser: argparse.ArgumentParser, what: str = "folder of the pictures, for PostgreSQL"
 ) -> None:

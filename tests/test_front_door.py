@@ -164,7 +164,9 @@ def wait_for_tracks(store: Path, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the run wrote no track")
 
 
-@pytest.mark.parametrize("command", [["case", "list"], ["user", "list"], ["watch", "list"]])
+@pytest.mark.parametrize(
+    "command", [["case", "list"], ["user", "list"], ["watch", "list"], ["retention"]]
+)
 def test_every_command_takes_the_store_of_the_environment(
     command: list[str], tmp_path: Path
 ) -> None:

@@ -254,7 +254,9 @@ class Decisions:
             words = f"{change.words}: {reason}"
             own = {"written": moment, "action": action, "reason": words, "actor": actor}
             own |= {"decision": decision}
-            entries = [_entry(connection, move, own) for move in change.moves]
+            merges_followed = {move.merge for move in change.moves if move.merge is not None}
+            reasons = {merge: merge_reason(connection, merge) for merge in merges_followed}
+            entries = [_entry(move, own, reasons) for move in change.moves]
             connection.execute(insert(LedgerEntry), entries)
             made = rows_of(connection, [decision])[0]
             details = {"decision": decision, "action": action, "tracks": list(made.tracks)}
@@ -285,8 +287,11 @@ def _way(connection: Connection, held: _Held, back: Sequence[Step]) -> list[_Mov
     return moves
 
 
-def _entry(connection: Connection, move: _Move, own: dict[str, Any]) -> dict[str, Any]:
-    """The row of a move; `own`: what all rows of the decision itself have in common."""
+def _entry(move: _Move, own: dict[str, Any], reasons: dict[int, str]) -> dict[str, Any]:
+    """The row of a move; `own`: what all rows of the decision itself have in common.
+
+    `reasons`: those of the merges whose rows the others are.
+    """
     held = move.held
     if move.merge is None:
         return ledger_entry(held.track, move.identity, move.candidate, held.end) | own
@@ -296,6 +301,6 @@ def _entry(connection: Connection, move: _Move, own: dict[str, Any]) -> dict[str
         move.candidate,
         held.end,
         action="merge",
-        reason=merge_reason(connection, move.merge),
+        reason=reasons[move.merge],
         decision=move.merge,
     )

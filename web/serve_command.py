@@ -120,9 +120,10 @@ def serve(options: argparse.Namespace) -> int:
     try:
         # The store first: a wrong path should be told before the models' libraries are loaded.
         path = sqlite_path(parse_url(options.store))
-        if path is not None and not path.exists():
-            console.print(f"[bold red]warning:[/] there was no store at {path}: made an empty one")
+        new = path is not None and not path.exists()
         Store.open(options.store, options.media).close()
+        if new:
+            console.print("[bold red]warning:[/] there was no such store: made an empty one")
 
         from web.app import create_app
 

@@ -387,6 +387,15 @@ def test_a_hit_that_grew_has_its_crops_own_time_and_box(own_people: People) -> N
     assert "22:13:26" in heading[0]
 
 
+def test_of_few_parts_the_page_calls_nothing_strong(ivan: Browser) -> None:
+    whole = text_of(ivan.get(f"{ivan.found()}/hit/2"))
+    assert re.search(r"below 0\.\d+ is strong, below 0\.\d+ possible", whole)
+    head = ivan.found({"weights": ["1", "0", "0", "0", "0", "0"]})
+    masked = text_of(ivan.get(f"{head}/hit/2"))
+    assert "of so few parts nothing is strong, below" in masked
+    assert not re.search(r"below 0\.\d+ is strong", masked)
+
+
 # ---- loading, and a store that goes away ---------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from investigation.search.yardstick import thin
 from reid.errors import ModelError
 from storage.watches.alerts import alerts, mark_seen
 from web.access import Investigator
@@ -86,6 +87,7 @@ def one(
         part_names=_names(room, len(parts)),
         strongest=strongest or 1.0,
         thresholds=row.evidence.get("thresholds"),
+        few=thin(watch.weights),
         decided_now=just_decided(who, decided),
     )
 

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from investigation.evidence import explain
 from investigation.search.hit_pictures import HitPictures, hit_pictures
 from investigation.search.hits import Hit
+from investigation.search.yardstick import thin
 from reid.errors import StoreError
 from storage.decisions.decide import decisions
 from web.access import Investigator
@@ -58,6 +59,7 @@ def evidence(
         others=others,
         part_names=room.parts,
         strongest=strongest or 1.0,
+        few=thin(asked.query.weights),
         ledger=[(row, explain(row, hit.camera)) for row in reader.ledger(track)],
         decided=visible(who, decisions(reader, track=track, limit=20)),
         decided_now=just_decided(who, decided),
